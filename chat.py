@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""The table of contents of the whole system: every command, event and query beside the function that handles it, and
+every tool that touches the world. To know what happens when a message is sent, read the rows of SendMessage and
+MessageSent.
+
+    python chat.py            serves
+    python chat.py --help     says what else it does
+"""
+
+import asyncio
+import os
+import sys
+
+import structlog
+
+from chat.application import maintenance, ports
+from chat.application.app import application
+from chat.application.node import Node
+from chat.application.settings import Settings
+from chat.domain import accounts as a
+from chat.domain import messages as m
+from chat.domain import rooms as r
+from chat.domain.errors import Unusable
+from chat.infra import config, logs
+from chat.infra.brokers.local import LocalBroker
+from chat.infra.clock import SystemClock
+from chat.infra.credentials import Argon2Passwords, RandomTokens
+from chat.infra.hub import Hub
+from chat.infra.ids import TimedIds
+from chat.infra.server import address_of, listen, run, server
+from chat.infra.stores.memory import MemoryStore
+
+# SQ from chat.infra.stores.sqlite import SqliteStore
+from chat.logic import accounts, answers, keys, messages, pages, rooms, sessions
+from chat.logic.mediator import Tables
+
+log = structlog.get_logger("chat")
+
+STATES = {
+    "room": r.Room,
+    "direct": r.Direct,
+    "message": m.Message,
+    "account": a.Account,
+    "name": a.TakenName,
+    "invite": a.Invite,
+    "server": a.Server,
+}
+
+# A wish: the key of the state that decides on it, and the rule.
+COMMANDS = {
+    r.CreateRoom: (keys.new_room, rooms.create_room),
+    r.RenameRoom: (keys.room, rooms.rename_room),
+    r.ArchiveRoom: (keys.room, rooms.archive_room),
+    r.UnarchiveRoom: (keys.room, rooms.unarchive_room),
+    r.JoinRoom: (keys.room, rooms.join_room),
+    r.LeaveRoom: (keys.room, rooms.leave_room),
+    r.AddMember: (keys.room, rooms.add_member),
+    r.RemoveMember: (keys.room, rooms.remove_member),
+    r.ChangeRole: (keys.room, rooms.change_role),
+    r.OpenDirect: (keys.direct, rooms.open_direct),
+    m.SendMessage: (keys.room, messages.send_message),
+    m.EditMessage: (keys.message, messages.edit_message),
+    m.DeleteMessage: (keys.message, messages.delete_message),
+    m.AddReaction: (keys.message, messages.add_reaction),
+    m.RemoveReaction: (keys.message, messages.remove_reaction),
+    m.PinMessage: (keys.message, messages.pin_message),
+    m.UnpinMessage: (keys.message, messages.unpin_message),
+    m.MarkRead: (keys.actor, messages.mark_read),
+    a.Register: (keys.new_account, accounts.register),
+    a.LogIn: (keys.account, sessions.log_in),
+    a.LogOut: (keys.actor, sessions.log_out),
+    a.EndSession: (keys.actor, sessions.end_session),
+    a.ChangePassword: (keys.actor, accounts.change_password),
+    a.RenameAccount: (keys.actor, accounts.rename_account),
+    a.CreateInvite: (keys.invite, accounts.create_invite),
+    a.RevokeInvite: (keys.invite, accounts.revoke_invite),
+    a.PromoteAccount: (keys.account, accounts.promote_account),
+    a.ResetPassword: (keys.account, accounts.reset_password),
+    a.DeactivateAccount: (keys.account, accounts.deactivate_account),
+    a.ReactivateAccount: (keys.account, accounts.reactivate_account),
+    a.CreateBot: (keys.new_account, accounts.create_bot),
+}
+
+# A fact: every state that it changes, and how. One that only its stream counts changes none.
+EVENTS = {
+    r.RoomCreated: ((keys.room, rooms.room_created), (keys.opened_direct, rooms.direct_opened)),
+    r.RoomRenamed: ((keys.room, rooms.room_renamed),),
+    r.RoomArchived: ((keys.room, rooms.room_archived),),
+    r.RoomUnarchived: ((keys.room, rooms.room_unarchived),),
+    r.MemberAdded: ((keys.room, rooms.member_added), (keys.account, rooms.came)),
+    r.MemberRemoved: ((keys.room, rooms.member_removed), (keys.account, rooms.went)),
+    r.RoleChanged: ((keys.room, rooms.role_changed),),
+    m.MessageSent: ((keys.room, messages.last_message), (keys.sent_message, messages.message_sent)),
+    m.MessageEdited: ((keys.message, messages.message_edited),),
+    m.MessageDeleted: ((keys.room, messages.pin_dropped), (keys.message, messages.message_deleted)),
+    m.ReactionAdded: ((keys.message, messages.reaction_added),),
+    m.ReactionRemoved: ((keys.message, messages.reaction_removed),),
+    m.MessagePinned: ((keys.room, messages.pin_added), (keys.message, messages.message_pinned)),
+    m.MessageUnpinned: ((keys.room, messages.pin_dropped), (keys.message, messages.message_unpinned)),
+    m.Mentioned: ((keys.account, messages.mentioned),),
+    m.RoomRead: ((keys.account, messages.room_read),),
+    a.AccountRegistered: (
+        (keys.account, accounts.account_registered),
+        (keys.name, accounts.name_taken),
+        (keys.server, accounts.account_counted),
+    ),
+    a.AccountRenamed: ((keys.account, accounts.account_renamed), (keys.name, accounts.name_taken)),
+    a.AccountPromoted: ((keys.account, accounts.account_promoted), (keys.server, accounts.owner_promoted)),
+    a.AccountDeactivated: (
+        (keys.account, accounts.account_deactivated),
+        (keys.server, accounts.owner_deactivated),
+    ),
+    a.AccountReactivated: (
+        (keys.account, accounts.account_reactivated),
+        (keys.server, accounts.owner_reactivated),
+    ),
+    a.PasswordSet: ((keys.account, accounts.password_set),),
+    a.PasswordSpent: ((keys.account, sessions.password_spent),),
+    a.TokenIssued: ((keys.account, sessions.token_issued),),
+    a.SessionStarted: (),
+    a.SessionEnded: ((keys.account, sessions.session_ended),),
+    a.InviteCreated: ((keys.invite, accounts.invite_created),),
+    a.InviteUsed: ((keys.invite, accounts.invite_used),),
+    a.InviteRevoked: ((keys.invite, accounts.invite_revoked),),
+}
+
+# A question: the key of the state that answers it, and the rule.
+QUERIES = {
+    r.ListRooms: (keys.actor, answers.list_rooms),
+    r.BrowseRooms: (keys.actor, answers.browse_rooms),
+    r.ShowRoom: (keys.room, answers.show_room),
+    r.ListMembers: (keys.room, answers.list_members),
+    r.WhoIsOnline: (keys.room, answers.who_is_online),
+    m.ListMessages: (keys.room, pages.list_messages),
+    m.SearchMessages: (keys.actor, pages.search_messages),
+    a.Welcome: (keys.server, answers.welcome),
+    a.Me: (keys.actor, answers.me),
+    a.ListAccounts: (keys.actor, answers.list_accounts),
+    a.ListSessions: (keys.actor, answers.list_sessions),
+    a.ListInvites: (keys.actor, answers.list_invites),
+}
+
+TABLES = Tables(STATES, COMMANDS, EVENTS, QUERIES)
+
+
+def store_of(settings: Settings, *, read_only: bool = False) -> ports.Store:
+    kind, _, rest = settings.database.partition(":")
+    return MemoryStore() if kind == "memory" else SqliteStore(rest, read_only=read_only)
+
+
+def node_of(settings: Settings, store: ports.Store) -> Node:
+    return Node(
+        TABLES,
+        settings,
+        store,
+        broker=LocalBroker(),
+        hub=Hub(),
+        clock=SystemClock(),
+        ids=TimedIds(),
+        passwords=Argon2Passwords(),
+        tokens=RandomTokens(),
+    )
+
+
+async def serve(settings: Settings) -> int:
+    """Until a signal comes. Raises `Unusable`, `OSError`."""
+    node = node_of(settings, store_of(settings))
+    await node.start()
+    try:
+        listener = listen(settings.host, settings.port)
+        address = address_of(listener)
+        if settings.host not in ("127.0.0.1", "::1", "localhost") and await node.needs_owner():
+            log.info("set up the first account", open=f"{address}/#invite/{node.ask_for_setup()}")
+        log.info("listening", address=address, database=settings.database.partition("@")[2] or settings.database)
+        running = asyncio.create_task(node.run())
+        serving = asyncio.create_task(server(application(node), settings.proxies, node.drain).serve([listener]))
+        await asyncio.wait((running, serving), return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel() if running.done() else running.cancel()
+        results = await asyncio.gather(running, serving, return_exceptions=True)
+    finally:
+        await node.close()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    log.info("stopped")
+    return 0
+
+
+MAINTENANCE = {
+    "verify": (maintenance.verify, "check that what is folded from the log equals a fresh fold of it"),
+    "rebuild": (maintenance.rebuild, "fold everything from the log anew, and tell what was different"),
+    "new-epoch": (maintenance.new_epoch, "give the history another name, after a restore from a backup"),
+    "password": (maintenance.password, "give an account a new password, typed here"),
+    "seed": (maintenance.seed, "fill a database with accounts, rooms and messages"),
+}
+ARGUMENTS = {"password": ("name",), "seed": maintenance.SEED_ARGUMENTS}
+
+
+async def maintain(command: str, settings: Settings, arguments: dict[str, str]) -> int:
+    """Raises `Unusable`."""
+    node = node_of(settings, store_of(settings, read_only=command == "verify"))
+    await node.start()
+    try:
+        return await MAINTENANCE[command][0](node, arguments)
+    finally:
+        await node.close()
+
+
+def main() -> int:
+    """Exit status: 0 done, 1 found wrong or broken, 2 a setting is wrong."""
+    purposes = {"serve": "serve the chat", **{name: purpose for name, (_, purpose) in MAINTENANCE.items()}}
+    given = vars(config.parser(purposes, ARGUMENTS).parse_args())
+    command = given.pop("command") or "serve"
+    settings = Settings(**config.read_options(given, os.environ))
+    logs.configure(settings.log)
+    work = serve(settings) if command == "serve" else maintain(command, settings, given)
+    try:
+        return run(work)
+    except Unusable as error:
+        config.fail(f"--database (CHAT_DATABASE) is {settings.database!r}: {error}")
+    except OSError as error:
+        config.fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

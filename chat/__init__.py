@@ -1,0 +1,1 @@
+"""A self-hosted real-time chat: pure rules in the middle, everything that touches the world around them."""

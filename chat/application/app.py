@@ -1,0 +1,87 @@
+"""The ASGI application: the HTTP routes, the websocket, and the headers that every answer carries."""
+
+from typing import Any, Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from chat.application import authentication, doors, http
+from chat.application.connection import Connection
+from chat.application.node import Node
+from chat.domain.errors import Refused
+from chat.logic import websocket as talk
+from chat.logic.origins import may_connect
+
+WRITER: Final = "chat.writer"  # the extension by which the server offers the one way to write
+
+HEADERS: Final = {
+    b"content-security-policy": (
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+        b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    b"x-content-type-options": b"nosniff",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"referrer-policy": b"no-referrer",
+}
+
+log = structlog.get_logger(__name__)
+
+
+def application(node: Node) -> ASGIApp:
+    decoder = doors.frame_decoder(node.tables)
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await serve(websocket, node, decoder)
+
+    return with_headers(Starlette(routes=[WebSocketRoute("/ws", endpoint), *http.routes(node)]))
+
+
+def with_headers(app: ASGIApp) -> ASGIApp:
+    """Plain ASGI: a middleware that would run the application in a task of its own also cancels it."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                message["headers"] += [pair for pair in HEADERS.items() if pair[0] not in present]
+            await send(message)
+
+        await app(scope, receive, sending if scope["type"] == "http" else send)
+
+    return wrapped
+
+
+async def serve(websocket: WebSocket, node: Node, decoder: Any) -> None:
+    """One websocket from its handshake to its end.
+
+    Browsers cannot read the status of a handshake, so what is wrong with a session is told by a close code.
+    """
+    if not may_connect(authentication.asked(websocket), node.settings.origins):
+        await websocket.close()  # before accepting: 403
+        return
+    try:
+        asker = await authentication.who_asks(websocket, node)
+    except Refused:
+        asker = None
+    await websocket.accept()
+    if asker is None or node.draining:
+        await websocket.close(talk.RESTARTING, "1000")
+    elif not asker.account:
+        await websocket.close(talk.UNAUTHENTICATED, "log in first")
+    elif len(node.hub) >= node.settings.sockets:
+        await websocket.close(talk.TOO_MANY, "too many connections")
+    else:
+        await _converse(websocket, node, asker, decoder)
+
+
+async def _converse(websocket: WebSocket, node: Node, asker: authentication.Asker, decoder: Any) -> None:
+    wire = websocket.scope["extensions"][WRITER]
+    try:
+        await Connection(node, wire, asker, decoder).serve()
+    except Refused as refusal:
+        log.info("no hello", account=asker.account, code=refusal.code)
+        wire.hang_up(talk.RESTARTING, "1000")

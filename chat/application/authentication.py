@@ -1,0 +1,71 @@
+"""Who asks: a bearer token or a cookie, made into an account and its session.
+
+A token is `<account>.<secret>`. It is known by the secret's hash, which stands in the account's state.
+"""
+
+from typing import NamedTuple
+
+from starlette.requests import HTTPConnection
+
+from chat.application.node import Node
+from chat.domain.accounts import Account
+from chat.domain.errors import Refused
+from chat.logic.keys import account_key
+from chat.logic.mediator import Context
+from chat.logic.origins import Asked
+from chat.logic.sessions import living_session
+
+
+class Asker(NamedTuple):
+    """Empty for somebody who is not logged in. `expires` is the session's end."""
+
+    account: str = ""
+    session: str = ""
+    expires: str = ""
+
+
+def cookie_name(connection: HTTPConnection) -> str:
+    """`__Host-` binds the cookie to this very host; browsers take it on https alone (RFC 6265bis, 4.1.3.2)."""
+    return "__Host-session" if connection.url.scheme in ("https", "wss") else "session"
+
+
+def bearer_of(connection: HTTPConnection) -> str | None:
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def cookie_of(connection: HTTPConnection) -> str | None:
+    return connection.cookies.get(cookie_name(connection))
+
+
+def asked(connection: HTTPConnection) -> Asked:
+    headers = connection.headers
+    return Asked(
+        method=connection.scope.get("method", "GET"),
+        host=headers.get("host", "").lower(),
+        origin=headers.get("origin"),
+        fetch_site=headers.get("sec-fetch-site"),
+        cookie=bearer_of(connection) is None and cookie_of(connection) is not None,
+    )
+
+
+async def who_asks(connection: HTTPConnection, node: Node) -> Asker:
+    """Raises `Refused` `unavailable` only; a token that is no good asks for nobody."""
+    token = bearer_of(connection) or cookie_of(connection) or ""
+    account, _, secret = token.partition(".")
+    if not secret or not account.isalnum() or len(token) > 200:
+        return Asker()
+    hashed = node.tokens.hash(secret)
+    return await node.reading.consult(lambda context: _asker(account, hashed, context))
+
+
+def _asker(name: str, hashed: str, context: Context) -> Asker:
+    account = context.look(account_key(name), Account)
+    session = living_session(account, hashed, context.now)
+    return Asker(name, session, account.sessions[session].expires) if session else Asker()
+
+
+def must_be(asker: Asker) -> Asker:
+    if not asker.account:
+        raise Refused("unauthenticated")
+    return asker

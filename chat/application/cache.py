@@ -1,0 +1,116 @@
+"""States at hand: a bounded cache, least recently used goes first, between turns only.
+
+An entry knows the position that it was loaded at, so that no event goes into it twice, and how much of its own
+stream has come since it was written, so that the turn knows when to write it again.
+"""
+
+from typing import Final
+
+from chat.application.codec import Codec
+from chat.domain.log import Loaded, Recorded, Stored
+from chat.logic.mediator import Tables, Version, advance, touched
+
+SIZE: Final = 48 * 1024 * 1024  # bytes of encoded states, each counted as LEAST or more
+LEAST: Final = 1_024
+TAIL_EVENTS: Final = 100  # a state is not written for its own stream's sake before that many
+
+
+class Cached:
+    """A state and its bookkeeping. `written` is the seq at which the store has it, `tail` the bytes since."""
+
+    __slots__ = ("loaded_at", "size", "tail", "version", "written")
+
+    def __init__(self, version: Version, loaded_at: int, written: int, size: int, tail: int) -> None:
+        self.version = version
+        self.loaded_at = loaded_at
+        self.written = written
+        self.size = size
+        self.tail = tail
+
+    @property
+    def is_due(self) -> bool:
+        """Whether its tail is as long as itself, and long enough."""
+        return self.tail >= self.size and self.version.seq - self.written >= TAIL_EVENTS
+
+
+class Cache:
+    def __init__(self, tables: Tables, codec: Codec) -> None:
+        self._tables = tables
+        self._codec = codec
+        self._entries: dict[str, Cached] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: str, /) -> Version | None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return None
+        self._entries[key] = entry  # the most recently used stand last
+        return entry.version
+
+    def entry(self, key: str) -> Cached | None:
+        return self._entries.get(key)
+
+    def admit(self, loaded: Loaded) -> None:
+        """Take states in as the store had them at `loaded.position`, unless they are here already."""
+        for key, stored in loaded.states.items():
+            if key not in self._entries:
+                self._put(key, self._cached(key, stored, loaded.position))
+
+    def _cached(self, key: str, stored: Stored, position: int) -> Cached:
+        snapshot, tail = stored
+        size = len(snapshot.state) if snapshot else 0
+        version = self._codec.version(key, stored)
+        return Cached(version, position, snapshot.seq if snapshot else 0, size, sum(len(row.event) for row in tail))
+
+    def _put(self, key: str, entry: Cached) -> None:
+        self._entries[key] = entry
+        self._size += max(entry.size, LEAST)
+
+    def settle(self, key: str, version: Version, position: int) -> None:
+        """What a turn of this node made of a state, by the event at `position`."""
+        entry = self._entries.get(key)
+        if entry is None:
+            self._put(key, Cached(version, position, 0, 0, 0))
+        elif entry.loaded_at <= position:
+            entry.version = version
+
+    def grown(self, stream: str, size: int) -> None:
+        """The stream of a state has become longer by so many bytes."""
+        if entry := self._entries.get(stream):
+            entry.tail += size
+
+    def written(self, key: str, seq: int, size: int) -> None:
+        """The store has this state as of `seq` now."""
+        if entry := self._entries.get(key):
+            self._size += max(size, LEAST) - max(entry.size, LEAST)
+            entry.written, entry.size, entry.tail = seq, size, 0
+
+    def fold(self, position: int, record: Recorded) -> None:
+        """Take an event of another's turn into the states that are here and do not have it yet.
+
+        A state whose own stream would jump is dropped: it is loaded again when it is asked for.
+        """
+        for key in touched(self._tables, record):
+            entry = self._entries.get(key)
+            if entry is None or entry.loaded_at >= position:
+                continue
+            if key == record.stream and entry.version.seq + 1 != record.seq:
+                self.drop(key)
+            else:
+                entry.version = advance(self._tables, key, entry.version, record)
+
+    def drop(self, key: str) -> None:
+        if entry := self._entries.pop(key, None):
+            self._size -= max(entry.size, LEAST)
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._size = 0
+
+    def trim(self) -> None:
+        """Back within the bound, least recently used first."""
+        while self._size > SIZE:
+            self.drop(next(iter(self._entries)))

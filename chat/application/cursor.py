@@ -1,0 +1,68 @@
+"""The one cursor of a node: the position up to which it has taken in the log.
+
+A turn of its own, the tail read under the lock, the doorbell and the poll all hand what they have to `take_in`. It
+drops what is at or before the cursor, refuses to jump, and otherwise folds the events into the cached states and
+tells the sockets, in order. Nothing else touches either, so all cases of order and repetition are settled here.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from chat.application.cache import Cache
+from chat.domain.log import Entry
+from chat.logic.mediator import Version
+
+
+class Gap(Exception):
+    """Events between the cursor and these are not here: read the log."""
+
+
+class Teller(Protocol):
+    """Whoever has to hear of every event, in order."""
+
+    def tell(self, entries: Sequence[Entry]) -> None: ...
+
+
+class Cursor:
+    def __init__(self, cache: Cache, teller: Teller, position: int = 0) -> None:
+        self.position = position
+        self._cache = cache
+        self._teller = teller
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+
+    def take_in(self, entries: Sequence[Entry], settled: Mapping[str, Version] | None = None) -> None:
+        """Go on to the last of `entries`. `settled` is what they fold to, where a turn has folded them already.
+
+        Raises `Gap` when the first does not follow the cursor.
+        """
+        news = [entry for entry in entries if entry.position > self.position]
+        if not news:
+            return
+        if news[0].position != self.position + 1:
+            raise Gap
+        self.position = news[-1].position
+        if settled is None:
+            for position, record, _ in news:
+                self._cache.fold(position, record)
+        else:
+            for key, version in settled.items():
+                self._cache.settle(key, version, self.position)
+        self._cache.trim()
+        self._teller.tell(news)
+        self._wake()
+
+    async def reach(self, position: int) -> None:
+        """Wait until the cursor is at `position` or beyond."""
+        if self.position < position:
+            future = asyncio.get_running_loop().create_future()
+            self._waiting.append((position, future))
+            await future
+
+    def _wake(self) -> None:
+        if not self._waiting:
+            return
+        for position, future in self._waiting:
+            if position <= self.position and not future.done():
+                future.set_result(None)
+        self._waiting = [(position, future) for position, future in self._waiting if not future.done()]

@@ -1,0 +1,213 @@
+"""HTTP: commands by POST, questions by GET, health, and the pages. Which there are is read off the mediator's tables.
+
+POST /api/<command>          a JSON object; `Idempotency-Key` is its id
+GET  /api/<query>?field=…
+GET  /healthz  /readyz       the process lives; this node wants traffic
+GET  /                       the web client, whose files are under /web/
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from chat.application import authentication, doors
+from chat.application.codec import encode
+from chat.application.forms import FORMS
+from chat.application.node import Node
+from chat.application.queue import Outcome
+from chat.domain import limits
+from chat.domain.accounts import LogInForm, LogOut, RegisterForm
+from chat.domain.errors import Refused, StoreError
+from chat.domain.vocabulary import Command, Query
+from chat.logic.doors import UNREADABLE, from_strings, malformed, one_decoder
+from chat.logic.origins import may_write
+from chat.logic.websocket import problem
+
+WEB: Final = Path(__file__).parent / "web"
+SESSION_SECONDS: Final = limits.SESSION_DAYS * 24 * 3600
+
+log = structlog.get_logger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def routes(node: Node) -> list[BaseRoute]:
+    commands = doors.http_commands(node.tables)
+    queries = doors.http_queries(node.tables)
+    return [
+        *(Route(f"/api/{tag}", refusing(_command(node, kind)), methods=["POST"]) for tag, kind in commands.items()),
+        *(Route(f"/api/{tag}", refusing(_query(node, kind)), methods=["GET"]) for tag, kind in queries.items()),
+        Route("/api/{name:path}", refusing(_unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        Route("/healthz", _health),
+        Route("/readyz", refusing(_readiness(node))),
+        Route("/", _page),
+        Mount("/web", StaticFiles(directory=WEB)),
+    ]
+
+
+# ---- answers
+
+
+def json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = content if isinstance(content, bytes) else encode(content)
+    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
+
+
+def refusal_response(refusal: Refused) -> Response:
+    """Problem details (RFC 9457); `Retry-After` counts whole seconds (RFC 9110, 10.2.3)."""
+    headers = {"Cache-Control": "no-store"}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(refusal.retry_after)))
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    content = {"title": refusal.code, "status": refusal.status, **problem(refusal)}
+    return Response(encode(content), refusal.status, headers, "application/problem+json")
+
+
+def refusing(endpoint: Endpoint) -> Endpoint:
+    """Every refusal becomes an answer; so does what breaks, and that is logged."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except Refused as refusal:
+            return refusal_response(refusal)
+        except StoreError:
+            return refusal_response(Refused("unavailable", retry_after=1.0))
+        except Exception:
+            log.exception("a request broke", path=request.url.path)
+            return refusal_response(Refused("internal"))
+
+    return answer
+
+
+# ---- commands
+
+
+def _command(node: Node, kind: type[Command]) -> Endpoint:
+    decoder = one_decoder(kind)
+
+    async def endpoint(request: Request) -> Response:
+        asker = await authentication.who_asks(request, node)
+        if not may_write(authentication.asked(request), node.settings.origins):
+            raise Refused("forbidden", "This page may not act here: its origin is not allowed.")
+        body = await _body(request)
+        if kind not in doors.WITHOUT_ACCOUNT:
+            authentication.must_be(asker)
+        try:
+            command = decoder.decode(body)
+        except UNREADABLE as error:
+            raise malformed(error) from None
+        command = replace(command, id=_id(request, command.id, node))
+        outcome = await _submit(node, command, asker)
+        return _acknowledged(request, kind, outcome)
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    """At most 64 KiB of JSON. Raises `Refused`."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused("malformed", "The content type has to be application/json.", field="content-type")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limits.BODY:
+            raise Refused("too_large", f"A body has at most {limits.BODY} bytes.")
+    return body
+
+
+def _id(request: Request, given: str, node: Node) -> str:
+    """The sender's id; a sender without one cannot ask again, and gets one that is nobody else's."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return given or node.ids.fresh()
+    if not key or len(key) > 64 or not key.isascii() or not key.isprintable():
+        raise Refused("malformed", "1 to 64 printable ASCII characters.", field="idempotency-key")
+    return key
+
+
+async def _submit(node: Node, command: Command, asker: authentication.Asker) -> bytes:
+    """The acknowledgement. Raises `Refused`."""
+    future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def reply(outcome: Outcome) -> None:
+        if not future.done():
+            future.set_result(outcome)
+
+    if type(command) in FORMS:
+        opened = await node.open_form(command, asker.account)
+    else:
+        opened = node.opened(command, asker.account)
+    node.submit_opened(opened, asker.session, reply)
+    outcome = await future
+    if isinstance(outcome, Refused):
+        raise outcome
+    return outcome
+
+
+def _acknowledged(request: Request, kind: type[Command], outcome: bytes) -> Response:
+    if kind in (RegisterForm, LogInForm):
+        token = one_decoder(dict[str, Any]).decode(outcome)
+        response = json({"token": token["token"], "account": token["account"]})
+        _set_cookie(request, response, token["token"], SESSION_SECONDS)
+        return response
+    response = json(outcome)
+    if kind is LogOut:
+        _set_cookie(request, response, "", 0)
+    return response
+
+
+def _set_cookie(request: Request, response: Response, token: str, age: int) -> None:
+    name = authentication.cookie_name(request)
+    secure = name.startswith("__Host-")
+    response.set_cookie(name, token, max_age=age, path="/", secure=secure, httponly=True, samesite="lax")
+
+
+# ---- questions
+
+
+def _query(node: Node, kind: type[Query]) -> Endpoint:
+    lists = doors.list_fields(kind)
+
+    async def endpoint(request: Request) -> Response:
+        asker = await authentication.who_asks(request, node)
+        if kind not in doors.WITHOUT_ACCOUNT:
+            authentication.must_be(asker)
+        given = request.query_params
+        fields: dict[str, str | list[str]] = {
+            name: given.getlist(name) if name in lists else given[name] for name in given
+        }
+        return json(await node.ask(from_strings(kind, fields), asker.account, asker.session))
+
+    return endpoint
+
+
+async def _unknown(request: Request) -> Response:
+    raise Refused("not_found", f"There is no {request.method} {request.url.path}.")
+
+
+# ---- health and pages
+
+
+async def _health(_: Request) -> Response:
+    return json({"status": "ok"})
+
+
+def _readiness(node: Node) -> Endpoint:
+    async def endpoint(_: Request) -> Response:
+        return json(await node.ready())
+
+    return endpoint
+
+
+async def _page(_: Request) -> Response:
+    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,176 @@
+"""What the flow asks of the tools. They satisfy these Protocols by their shape; nothing here is inherited."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final, Protocol
+
+from chat.domain.log import (
+    Begun,
+    Entry,
+    ListedRow,
+    Loaded,
+    LogInfo,
+    LogRow,
+    Row,
+    Rows,
+    StateRow,
+    WordsRow,
+    Writes,
+)
+
+TAIL: Final = 1_000  # rows of the log that a turn takes in under the lock
+
+
+class Store(Protocol):
+    """One log, and what is folded from it. Errors are `chat.domain.errors.StoreError`s, never a library's own."""
+
+    async def open(self, epoch: str, form: int) -> LogInfo:
+        """Open or create, and bring an older schema up to date. `epoch` and `form` (the format) are for a new log;
+        a log of an older format is of this one from then on.
+
+        Raises `Unusable` with a sentence that says what to do.
+        """
+
+    async def close(self) -> None: ...
+
+    # A turn: begin, then any number of the two reads, then commit or abandon.
+
+    async def begin(self, after: int, asked: Sequence[tuple[str, str]], keys: Sequence[str]) -> Begun:
+        """Take the writer's lock, read the tail after `after`, who of (actor, id) was answered, and the states."""
+
+    async def load_locked(self, keys: Sequence[str]) -> Loaded: ...
+
+    async def read_about(self, names: Sequence[str]) -> list[LogRow]:
+        """Every event about these, in the log's order."""
+
+    async def commit(self, writes: Writes) -> None:
+        """Durably, or not at all. Raises `Poisoned` when the content is at fault, else `Unavailable`."""
+
+    async def abandon(self) -> None:
+        """Give the lock back. Never raises."""
+
+    # Reading beside turns, each from one consistent view of what was committed.
+
+    async def load(self, keys: Sequence[str]) -> Loaded: ...
+
+    async def read_log(self, after: int, limit: int) -> list[LogRow]: ...
+
+    async def read_stream(self, stream: str, after: int, upto: int, limit: int) -> list[LogRow]:
+        """Events of one stream with after < seq <= upto."""
+
+    async def find(self, rows: Sequence[Rows]) -> list[list[Row]]: ...
+
+    # For maintenance: what is folded, page by page in the order of its key, and a fold anew.
+
+    async def read_info(self) -> LogInfo: ...
+
+    async def write_epoch(self, epoch: str) -> None: ...
+
+    # `rebuilt` reads what is being built anew, between start and finish.
+
+    async def read_states(self, after: str, limit: int, *, rebuilt: bool = False) -> list[StateRow]: ...
+
+    async def read_listed(self, after: tuple[str, str], limit: int, *, rebuilt: bool = False) -> list[ListedRow]:
+        """By list and key."""
+
+    async def read_words(self, after: tuple[str, int], limit: int, *, rebuilt: bool = False) -> list[tuple[str, int]]:
+        """Pairs of a word and a position where it is filed, in their order."""
+
+    async def start_rebuild(self) -> None:
+        """Make empty tables beside those in use."""
+
+    async def write_rebuilt(
+        self, states: Sequence[StateRow], words: Sequence[WordsRow], listed: Sequence[ListedRow]
+    ) -> None:
+        """Fill them; words rows say their position."""
+
+    async def finish_rebuild(self) -> None:
+        """Put them in the place of those in use."""
+
+
+class Broker(Protocol):
+    """Carries the news of this node's turns to the others. It may lose, repeat or shuffle: the store is the truth."""
+
+    def ring(self, entries: Sequence[Entry]) -> None:
+        """Tell the other nodes. Returns at once, never raises."""
+
+
+class Clock(Protocol):
+    def now(self) -> str:
+        """RFC 3339 in UTC with microseconds; never goes back, whatever is done to the machine's clock."""
+
+    def seconds(self) -> float:
+        """Of a clock that never goes back and starts anywhere."""
+
+
+class Ids(Protocol):
+    def fresh(self) -> str:
+        """An id that nothing has yet, on any node; later ones sort behind earlier ones."""
+
+
+class Passwords(Protocol):
+    async def hash(self, password: str) -> str:
+        """Raises `Refused` `busy` when too many wait."""
+
+    async def verify(self, hashed: str, password: str) -> bool:
+        """Also against no hash at all, in the same time. Raises `Refused` `busy`."""
+
+
+class Tokens(Protocol):
+    def draw(self) -> tuple[str, str]:
+        """A new secret and its hash."""
+
+    def hash(self, secret: str) -> str: ...
+
+    def draw_password(self) -> str:
+        """One that a person can type."""
+
+
+class Socket(Protocol):
+    """One connection, as the hub keeps it. What is said goes out in order, once a round of the event loop."""
+
+    @property
+    def rooms(self) -> set[str]: ...
+
+    def say(self, payloads: Sequence[bytes]) -> None: ...
+
+    def admit(self, hello: bytes) -> None:
+        """The first frame, and after it what the hub kept aside since `enter`."""
+
+    def hang_up(self, code: int, reason: str) -> None: ...
+
+
+class Wire(Protocol):
+    """A connection's own end: who reads its frames, and whether more are wanted."""
+
+    def listen(self, on_frame: Callable[[bytes], None], on_lost: Callable[[], None]) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    async def drained(self) -> None:
+        """Wait until the peer has taken most of what was written."""
+
+    def hang_up(self, code: int, reason: str) -> None: ...
+
+
+class Hub(Protocol):
+    """The sockets of this node."""
+
+    @property
+    def accounts(self) -> Collection[str]:
+        """Those with a socket here."""
+
+    def __len__(self) -> int: ...
+
+    def enter(self, writer: Any, account: str, session: str, rooms: Iterable[str]) -> Socket: ...
+
+    def leave(self, socket: Any) -> None: ...
+
+    def sockets(self) -> Sequence[Socket]: ...
+
+    def tell(self, entries: Sequence[Entry]) -> None: ...
+
+    def say_room(self, room: str, payloads: Sequence[bytes], but: str = "") -> None: ...
+
+    def flush(self) -> None: ...

@@ -1,0 +1,81 @@
+"""Questions, answered beside turns: on the states at hand where they are, else on the store's.
+
+What is missing is loaded and taken into the cache, and the question waits until the cursor is where the load was: so
+all the states that one answer is made of are of one moment, the cursor's.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from chat.application.cache import Cache
+from chat.application.cursor import Cursor
+from chat.application.ports import Clock, Store
+from chat.domain.errors import Refused, Unavailable
+from chat.domain.vocabulary import Query
+from chat.logic.find import Find
+from chat.logic.mediator import Context, Draft, Missing, Tables, answer
+
+ROUNDS: Final = 8
+
+T = TypeVar("T")
+
+
+class Reading:
+    def __init__(
+        self,
+        tables: Tables,
+        cache: Cache,
+        cursor: Cursor,
+        store: Store,
+        clock: Clock,
+        policy: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._tables = tables
+        self._cache = cache
+        self._cursor = cursor
+        self._store = store
+        self._clock = clock
+        self._policy = policy
+
+    def context(self, actor: str = "", session: str = "") -> Context:
+        return Context(states=Draft(self._cache), actor=actor, session=session, now=self._clock.now(), **self._policy())
+
+    async def consult(self, look: Callable[[Context], T], actor: str = "", session: str = "") -> T:
+        """What the pure `look` makes of the states; it is tried again when one is missing.
+
+        Nothing happens between the try that succeeds and the return. Raises what `look` raises, or `Refused`
+        `unavailable` when the store does not answer.
+        """
+        for _ in range(ROUNDS):
+            try:
+                return look(self.context(actor, session))
+            except Missing as missing:
+                await self._load(missing.keys)
+        raise Refused("unavailable", retry_after=1.0)
+
+    async def _load(self, keys: tuple[str, ...]) -> None:
+        try:
+            loaded = await self._store.load(keys)
+        except Unavailable:
+            raise Refused("unavailable", retry_after=1.0) from None
+        if loaded.position >= self._cursor.position:  # else events that it lacks have passed by meanwhile
+            self._cache.admit(loaded)
+        await self._cursor.reach(loaded.position)
+
+    async def answer(self, query: Query, actor: str = "", session: str = "") -> Any:
+        """The answer to a query, ready to be encoded. Raises `Refused`."""
+
+        def look(context: Context) -> Any:
+            return answer(self._tables, query, context)
+
+        return await self.complete(await self.consult(look, actor, session), actor, session)
+
+    async def complete(self, found: Any, actor: str, session: str) -> Any:
+        """What a query handler returned, with its rows read where it asked for some."""
+        if not isinstance(found, Find):
+            return found
+        try:
+            rows = await self._store.find(found.rows) if found.rows else []
+        except Unavailable:
+            raise Refused("unavailable", retry_after=1.0) from None
+        return await self.consult(lambda context: found.then(rows, context), actor, session)

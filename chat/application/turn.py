@@ -1,0 +1,217 @@
+"""The turn: decide all that has arrived, commit it once, tell it once.
+
+    take      the waiting commands, round robin over accounts
+    begin     the writer's lock; the tail after the cursor, who was answered before, the states that are not at hand
+    decide    each command on the states that the one before it left; purely, on the event loop
+    commit    events, states, words, lists and answers, durably
+    tell      and only then: this node's sockets, the senders, the other nodes
+
+While one turn commits, the next one gathers: under load a turn holds hundreds of commands, and all but the deciding
+is paid once for all of them. A refused command leaves nothing. A store that does not answer leaves the outcome
+unknown: its senders are told `unavailable` and ask again with the same id.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import structlog
+
+from chat.application.cache import Cache
+from chat.application.codec import FORMAT, Codec
+from chat.application.cursor import Cursor
+from chat.application.ports import TAIL, Broker, Clock, Store
+from chat.application.queue import Again, Outcome, Queue, Waiting
+from chat.application.writes import Turned, erased, writes_of
+from chat.domain.errors import Poisoned, Refused, Unavailable
+from chat.domain.log import Begun, Entry
+from chat.logic.acknowledge import acknowledge
+from chat.logic.mediator import Context, Draft, Missing, Tables, decide
+
+BATCH: Final = 512  # commands of one turn
+ROUNDS: Final = 8  # of loading what deciding turned out to need
+
+log = structlog.get_logger(__name__)
+
+
+class Outdated(Exception):
+    """Another node has raised the log to a format that this one does not know."""
+
+
+class Turns:
+    """The only writer of this node. Everything that it needs to know is handed to it."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        codec: Codec,
+        cache: Cache,
+        cursor: Cursor,
+        store: Store,
+        broker: Broker,
+        clock: Clock,
+        policy: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.queue = Queue()
+        self._tables = tables
+        self._codec = codec
+        self._cache = cache
+        self._cursor = cursor
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._policy = policy
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def submit(self, waiting: Waiting) -> None:
+        """Raises `Refused` `busy` when too much is waiting."""
+        self.queue.put(waiting)
+        self._idle.clear()
+
+    async def idle(self) -> None:
+        """Wait until nothing waits or is under way."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Turn after turn, until cancelled. Raises `Outdated`."""
+        while True:
+            await self.turn(await self.queue.take(BATCH))
+            if not len(self.queue):
+                self._idle.set()
+
+    async def turn(self, batch: Sequence[Waiting]) -> None:
+        """Carry out these commands and tell everybody concerned; every sender gets one reply."""
+        try:
+            outcomes = await self._carry_out(batch)
+        except Poisoned as error:
+            await self._one_by_one(batch, error)
+            return
+        except Unavailable as error:
+            log.warning("store unavailable", error=str(error), commands=len(batch))
+            self._cache.clear()
+            outcomes = [Refused("unavailable", retry_after=1.0)] * len(batch)
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            waiting.reply(outcome)
+
+    async def _one_by_one(self, batch: Sequence[Waiting], error: Poisoned) -> None:
+        """What the store rejects is found by itself; the rest of its turn does not suffer."""
+        if len(batch) > 1:
+            for waiting in batch:
+                await self.turn([waiting])
+        else:
+            log.error("store rejects a command", kind=type(batch[0].command).__name__, error=str(error))
+            batch[0].reply(Refused("internal"))
+
+    async def _carry_out(self, batch: Sequence[Waiting]) -> list[Outcome]:
+        begun = await self._begin(batch)
+        try:
+            turned, outcomes = await self._decide(batch, begun)
+            if not turned.answers:
+                await self._store.abandon()
+                return outcomes
+            erasures = await erased(self._store, self._codec, turned)
+            writes = writes_of(turned, erasures, self._cache)
+        except BaseException:
+            await self._store.abandon()
+            raise
+        await self._store.commit(writes)
+        self._settle(turned)
+        return outcomes
+
+    async def _begin(self, batch: Sequence[Waiting]) -> Begun:
+        """Under the lock, with the cursor at the head of the log."""
+        asked = [(waiting.actor, waiting.command.id) for waiting in batch if waiting.command.id]
+        keys = self._cold(batch)
+        while True:
+            begun = await self._store.begin(self._cursor.position, asked, keys)
+            try:
+                if begun.format > FORMAT:
+                    raise Outdated
+                self._cursor.take_in([self._codec.entry(row) for row in begun.tail])
+                self._cache.admit(begun.loaded)
+            except BaseException:
+                await self._store.abandon()
+                raise
+            if self._cursor.position == begun.head:
+                return begun
+            await self._store.abandon()
+            await self.catch_up()
+
+    def _cold(self, batch: Sequence[Waiting]) -> list[str]:
+        """The states that these commands are decided on, where they are not at hand."""
+        nothing = Draft({})
+        wanted: dict[str, None] = {}
+        for command, actor, _, fresh, _ in batch:
+            key_of, _ = self._tables.commands[type(command)]
+            key = key_of(command, Context(states=nothing, actor=actor, fresh=fresh))
+            for needed in (key, f"account:{actor}"):
+                if self._cache.get(needed) is None:
+                    wanted[needed] = None
+        return list(wanted)
+
+    async def catch_up(self) -> None:
+        """Read the log up to its head, page by page, outside the lock."""
+        while rows := await self._store.read_log(self._cursor.position, TAIL):
+            self._cursor.take_in([self._codec.entry(row) for row in rows])
+
+    async def _decide(self, batch: Sequence[Waiting], begun: Begun) -> tuple[Turned, list[Outcome]]:
+        """Decide the whole batch; what is missing is loaded for all of it at once, and all is decided again."""
+        for _ in range(ROUNDS):
+            turned = Turned(Draft(self._cache), begun.head)
+            missing: set[str] = set()
+            outcomes = self._decide_all(batch, begun, turned, missing)
+            if not missing:
+                return turned, outcomes
+            self._cache.admit(await self._store.load_locked(sorted(missing)))
+        log.error("states are still missing", rounds=ROUNDS, keys=sorted(missing)[:5])
+        return turned, outcomes
+
+    def _decide_all(self, batch: Sequence[Waiting], begun: Begun, turned: Turned, missing: set[str]) -> list[Outcome]:
+        now = self._clock.now()
+        policy = self._policy()
+        answered = dict(begun.answered)
+        outcomes: list[Outcome] = []
+        for waiting in batch:
+            asked = (waiting.actor, waiting.command.id)
+            if first := answered.get(asked):
+                outcomes.append(Again(first))
+                continue
+            try:
+                outcome = self._decide_one(waiting, turned, now, policy)
+            except Missing as stopped:
+                missing.update(stopped.keys)
+                outcome = Refused("internal")  # unless a later round finds what it needs
+            if isinstance(outcome, bytes):
+                answered[asked] = outcome
+            outcomes.append(outcome)
+        return outcomes
+
+    def _decide_one(self, waiting: Waiting, turned: Turned, now: str, policy: dict[str, Any]) -> Outcome:
+        """Raises `Missing`. A rule that breaks refuses its own command and nobody else's."""
+        command, actor, session, fresh, _ = waiting
+        draft = Draft(turned.draft)
+        context = Context(states=draft, actor=actor, session=session, now=now, fresh=fresh, **policy)
+        try:
+            state, records = decide(self._tables, command, context)
+        except Refused as refusal:
+            return refusal
+        except Missing:
+            raise
+        except Exception:
+            log.exception("a rule broke", kind=type(command).__name__)
+            return Refused("internal")
+        outcome = acknowledge(command, state, records)
+        turned.add(draft, records)
+        turned.answer(actor, command.id, outcome)
+        return outcome
+
+    def _settle(self, turned: Turned) -> None:
+        """The turn is in the log: now, and only now, anybody may hear of it."""
+        entries: list[Entry] = turned.entries
+        self._cursor.take_in(entries, turned.draft.changed)
+        for entry in entries:
+            self._cache.grown(entry.record.stream, len(entry.encoded))
+        for row in turned.written:
+            self._cache.written(row.key, row.seq, len(row.state))
+        self._broker.ring(entries)

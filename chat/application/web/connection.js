@@ -1,0 +1,194 @@
+// The WebSocket's life: connect, hello, alive or not, reconnect. It knows no rooms.
+//
+// - A connection counts once hello came. What was asked before it ended is settled: queries
+//   fail with code "lost"; commands are sent again, with the same id, on the next one.
+// - Having sent something and heard nothing for 15 s we ping; 5 s later the socket is dead,
+//   whatever it says. So also after sleep and when the page is shown again (`check`).
+// - We come back after 0.5 s, 1 s, 2 s … 15 s, each shortened by up to half at random; the
+//   server's close code may say otherwise (see `pause`).
+//
+// The socket, the clock, chance and ids are handed in.
+
+import { RETRIABLE } from "./state/outbox.js";
+
+const HELLO = 15_000;
+const SILENCE = 15_000;
+const PONG = 5_000;
+const IDLE = 45_000;
+const FIRST = 500;
+const LONGEST = 15_000;
+const TRIES = 6;
+
+/**
+ * @param {object} world
+ * @param {() => WebSocket} world.open
+ * @param {{set: Function, clear: Function, now: () => number}} world.clock timers in milliseconds
+ * @param {() => number} world.random
+ * @param {() => string} world.newId
+ * @param {(frame: object) => void} world.onFrame every frame of the server, in order
+ * @param {(status: {status: string, retryAt?: number}) => void} world.onStatus
+ * @param {() => void} world.onLost the connection ended: answers to what was sent are unknown
+ * @param {() => void} world.onEnded the session ended: log in again
+ */
+export function createConnection({ open, clock, random, newId, onFrame, onStatus, onLost, onEnded }) {
+  let socket = null;
+  let online = false;
+  let stopped = true;
+  let attempts = 0;
+  let timers = {};
+  const waiting = new Map();    // id -> {frame, resolve, reject, again, tries}
+
+  const start = (name, milliseconds, act) => {
+    clear(name);
+    timers[name] = clock.set(() => { delete timers[name]; act(); }, milliseconds);
+  };
+  const clear = (name) => {
+    if (name in timers) clock.clear(timers[name]);
+    delete timers[name];
+  };
+  const clearAll = () => Object.keys(timers).forEach(clear);
+
+  function connect() {
+    clearAll();
+    onStatus({ status: "connecting" });
+    let mine;
+    try {
+      mine = open();
+    } catch {
+      return later(pause(0, "", attempts++, random));
+    }
+    socket = mine;
+    mine.onmessage = (message) => { if (socket === mine) heard(message.data); };
+    mine.onclose = ({ code, reason }) => { if (socket === mine) gone(code, reason); };
+    start("hello", HELLO, () => drop());
+  }
+
+  function heard(data) {
+    clear("silence");
+    clear("pong");
+    start("idle", IDLE, ping);
+    let frame;
+    try {
+      frame = JSON.parse(data);
+    } catch {
+      return;
+    }
+    if (frame?.type === "hello") greeted(frame);
+    else if (frame?.type !== "pong") onFrame(frame);
+    settle(frame);
+  }
+
+  function greeted(frame) {
+    clear("hello");
+    online = true;
+    start("steady", 5_000, () => { attempts = 0; });
+    onStatus({ status: "online" });
+    for (const each of waiting.values()) put(each.frame);
+    onFrame(frame);
+  }
+
+  function settle(frame) {
+    const asked = waiting.get(frame?.id);
+    if (!asked) return;
+    if (frame.type === "refused" && RETRIABLE.has(frame.code) && asked.tries < TRIES) return askAgain(asked, frame);
+    waiting.delete(frame.id);
+    if (frame.type === "refused") asked.reject(frame);
+    else asked.resolve(frame.type === "answer" ? frame.answer : frame);
+  }
+
+  function askAgain(asked, { id, retry_after }) {
+    const wait = retry_after ? retry_after * 1000 : backOff(asked.tries, random);
+    asked.tries += 1;
+    clock.set(() => { if (waiting.get(id) === asked) put(asked.frame); }, wait);
+  }
+
+  /** Gives up on the socket without waiting for its close, which may never come. */
+  function drop() {
+    const dead = socket;
+    gone(1006, "");
+    dead?.close();
+  }
+
+  function gone(code, reason) {
+    socket = null;
+    clearAll();
+    const was = online;
+    online = false;
+    for (const [id, asked] of waiting) {
+      if (asked.again) continue;
+      waiting.delete(id);
+      asked.reject({ code: "lost", detail: "The connection was lost." });
+    }
+    if (was) onLost();
+    if (stopped) return;
+    if (code === 4401) {
+      stop();
+      onEnded();
+    } else later(pause(code, reason, attempts++, random));
+  }
+
+  function later(wait) {
+    onStatus({ status: "offline", retryAt: clock.now() + wait });
+    start("retry", wait, connect);
+  }
+
+  function put(frame) {
+    if (!socket || !online) return false;
+    socket.send(JSON.stringify(frame));
+    if (!("silence" in timers) && !("pong" in timers)) start("silence", SILENCE, ping);
+    return true;
+  }
+
+  function ping() {
+    if (!put({ type: "ping" })) return;
+    clear("silence");
+    start("pong", PONG, drop);
+  }
+
+  function ask(frame, again) {
+    return new Promise((resolve, reject) => {
+      if (!online && !again) return reject({ code: "lost", detail: "There is no connection." });
+      waiting.set(frame.id, { frame, resolve, reject, again, tries: 0 });
+      put(frame);
+    });
+  }
+
+  function stop() {
+    stopped = true;
+    clearAll();
+    const last = socket;
+    socket = null;
+    online = false;
+    last?.close();
+    for (const asked of waiting.values()) asked.reject({ code: "lost", detail: "Logged out." });
+    waiting.clear();
+  }
+
+  return {
+    start() { stopped = false; attempts = 0; connect(); },
+    stop,
+    /** Sends a frame that nobody waits for. @returns whether there is a connection */
+    send: put,
+    /** @returns {Promise<object>} the answer; rejects with a refusal {code, detail} */
+    query: (type, fields = {}) => ask({ type, id: newId(), ...fields }, false),
+    /** @returns {Promise<object>} the acknowledgement, asked for with one id until it comes */
+    command: (type, fields = {}) => ask({ type, id: newId(), ...fields }, true),
+    /** Back from sleep, in view again or on a new network: is the connection alive? */
+    check() {
+      if (stopped) return;
+      if (online) ping();
+      else if (!socket) connect();
+    },
+  };
+}
+
+const backOff = (attempt, random) => Math.min(LONGEST, FIRST * 2 ** attempt) * (1 - random() / 2);
+
+/** How long to wait after a close, in milliseconds. */
+export function pause(code, reason, attempt, random) {
+  if (code === 4008 && attempt < 3) return 0;
+  if (code === 4429) return 30_000 + random() * 30_000;
+  const hinted = Number.parseInt(reason, 10);
+  if (code === 1012 && hinted >= 0) return Math.min(hinted, 60_000);
+  return backOff(attempt, random);
+}

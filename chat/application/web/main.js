@@ -1,0 +1,56 @@
+// The first module: finds out who is here, and shows the entry or the chat. An invitation
+// is in the address's fragment, /#invite/<token>, which no server ever sees.
+
+import * as api from "./api.js";
+import { createApp } from "./app.js";
+import { createShell } from "./view/shell.js";
+import { entry } from "./view/entry.js";
+import { toast } from "./view/toast.js";
+
+const root = document.getElementById("root");
+let running = null;
+
+const invitation = () => /^#invite\/(.+)$/.exec(location.hash)?.[1] ?? null;
+
+async function begin(notice = null) {
+  running?.stop();
+  running = null;
+  let here;
+  try {
+    here = await api.welcome();
+  } catch {
+    root.replaceChildren(entry.unreachable());
+    setTimeout(begin, 3000);
+    return;
+  }
+  if (here.account) chat(here.account);
+  else root.replaceChildren(entry.screen({ ...here, invitation: invitation(), notice, onDone: begin }));
+}
+
+function chat(account) {
+  if (invitation()) {
+    history.replaceState(null, "", "/");
+    toast(`You are logged in as ${account.name}. Log out first to use this invitation.`);
+  }
+  const app = createApp({
+    account, onTrouble: toast,
+    onEnded: (why) => begin(why === "ended" ? "You were logged out. Log in to go on." : null),
+  });
+  running = app;
+  const shell = createShell(app, { onLogOut: logOut });
+  root.replaceChildren(shell.element);
+  app.start();
+}
+
+async function logOut() {
+  try {
+    await api.logOut();
+  } catch (refusal) {
+    if (refusal.code !== "unauthenticated") return toast(refusal.message);
+  }
+  history.replaceState(null, "", "/");
+  await begin();
+}
+
+addEventListener("hashchange", () => { if (!running && invitation()) begin(); });
+begin();

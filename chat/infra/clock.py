@@ -1,0 +1,35 @@
+"""Wall time that cannot be set back: what the machine said at the start, and a monotonic clock since.
+
+When the machine's clock jumps by more than a minute, that is logged once and ignored until a restart.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+
+JUMP: Final = 60.0  # seconds of difference that are worth a word
+
+log = structlog.get_logger(__name__)
+
+
+class SystemClock:
+    def __init__(self) -> None:
+        self._wall = datetime.now(UTC)
+        self._monotonic = time.monotonic()
+        self._jumped = False
+
+    def seconds(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> str:
+        moment = self._wall + timedelta(seconds=time.monotonic() - self._monotonic)
+        self._watch(moment)
+        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def _watch(self, moment: datetime) -> None:
+        ahead = (datetime.now(UTC) - moment).total_seconds()
+        if abs(ahead) > JUMP and not self._jumped:
+            log.warning("the machine's clock jumped; its jump is ignored until a restart", seconds=round(ahead))
+        self._jumped = abs(ahead) > JUMP

@@ -1,0 +1,226 @@
+"""The sockets of this node, and who of them is in which room.
+
+Rooms here are a fold like the states: set when a socket says hello, and changed only by events that pass the cursor. A
+room's frames are framed and joined once for all its members, and each socket is written to once a round. A change of
+membership cuts the joined frames; it is told to the members before and after it.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, Protocol
+
+import structlog
+from websockets.frames import Frame, Opcode
+
+from chat.domain.accounts import SessionEnded
+from chat.domain.log import Entry
+from chat.domain.rooms import MemberAdded, MemberRemoved, RoomCreated
+from chat.domain.vocabulary import AccountEvent, PrivateEvent, PublicEvent, RoomEvent
+
+UNSENT: Final = 1024 * 1024  # bytes that a socket may lag behind before it is closed
+HELD: Final = 4_096  # bundles kept aside for a socket that has not said hello yet
+LAGGING: Final = 4008
+UNAUTHENTICATED: Final = 4401
+
+log = structlog.get_logger(__name__)
+
+
+class Bundle:
+    """Frames that go out together. A server does not mask (RFC 6455, 5.1), so all readers get the same bytes."""
+
+    __slots__ = ("_framed", "payloads")
+
+    def __init__(self, payloads: Sequence[bytes]) -> None:
+        self.payloads = payloads
+        self._framed: bytes | None = None
+
+    @property
+    def framed(self) -> bytes:
+        if self._framed is None:
+            self._framed = b"".join(Frame(Opcode.TEXT, payload).serialize(mask=False) for payload in self.payloads)
+        return self._framed
+
+
+class Writer(Protocol):
+    """The one way to a connection's peer. It refuses quietly once it was closed."""
+
+    def write(self, bundles: Sequence[Bundle]) -> None: ...
+
+    def unsent(self) -> int: ...
+
+    def hang_up(self, code: int, reason: str) -> None: ...
+
+
+class Socket:
+    """One connection of one session. Everything that is said to it goes out in the order in which it was said."""
+
+    __slots__ = ("_hub", "_said", "_writer", "account", "held", "rooms", "session")
+
+    def __init__(self, hub: "Hub", writer: Writer, account: str, session: str) -> None:
+        self.account = account
+        self.session = session
+        self.rooms: set[str] = set()
+        self.held: list[Bundle] | None = []
+        self._hub = hub
+        self._writer = writer
+        self._said: list[Bundle] = []
+
+    def say(self, payloads: Sequence[bytes]) -> None:
+        """An answer, or anything else that concerns this socket alone."""
+        self.tell(Bundle(payloads))
+
+    def tell(self, bundle: Bundle) -> None:
+        if self.held is not None:
+            self._hold(bundle)
+            return
+        if not self._said:
+            self._hub.to_flush(self)
+        self._said.append(bundle)
+
+    def _hold(self, bundle: Bundle) -> None:
+        assert self.held is not None
+        if len(self.held) < HELD:
+            self.held.append(bundle)
+        else:
+            self.hang_up(LAGGING, "lagging: resume")
+
+    def admit(self, hello: bytes) -> None:
+        """Say hello, and then what was kept aside."""
+        held, self.held = self.held or [], None
+        for bundle in (Bundle((hello,)), *held):
+            self.tell(bundle)
+
+    def flush(self) -> None:
+        said, self._said = self._said, []
+        self._writer.write(said)
+        if self._writer.unsent() > UNSENT:
+            log.info("socket lags", account=self.account, unsent=self._writer.unsent())
+            self.hang_up(LAGGING, "lagging: resume")
+
+    def hang_up(self, code: int, reason: str) -> None:
+        self._hub.leave(self)
+        self._writer.hang_up(code, reason)
+
+
+class Hub:
+    def __init__(self) -> None:
+        self._rooms: dict[str, set[Socket]] = {}
+        self._accounts: dict[str, set[Socket]] = {}
+        self._unflushed: list[Socket] = []
+
+    @property
+    def accounts(self) -> Collection[str]:
+        """Those with a socket here."""
+        return self._accounts.keys()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._accounts.values()))
+
+    def sockets(self) -> list[Socket]:
+        return [socket for sockets in self._accounts.values() for socket in sockets]
+
+    def of_account(self, account: str) -> list[Socket]:
+        return list(self._accounts.get(account, ()))
+
+    def enter(self, writer: Writer, account: str, session: str, rooms: Iterable[str]) -> Socket:
+        """A socket that hears from now on what its rooms are told; it is kept aside until `admit`."""
+        socket = Socket(self, writer, account, session)
+        self._accounts.setdefault(account, set()).add(socket)
+        for room in rooms:
+            self._join(socket, room)
+        return socket
+
+    def leave(self, socket: Socket) -> None:
+        """May be said twice."""
+        for room in list(socket.rooms):
+            self._part(socket, room)
+        _discard(self._accounts, socket.account, socket)
+
+    def _join(self, socket: Socket, room: str) -> None:
+        socket.rooms.add(room)
+        self._rooms.setdefault(room, set()).add(socket)
+
+    def _part(self, socket: Socket, room: str) -> None:
+        socket.rooms.discard(room)
+        _discard(self._rooms, room, socket)
+
+    def tell(self, entries: Sequence[Entry]) -> None:
+        """Events that passed the cursor, in order."""
+        runs: dict[str, list[bytes]] = {}
+        for entry in entries:
+            match entry.record.event:
+                case MemberAdded() | MemberRemoved() as event:
+                    self._say_run(event.room, runs.pop(event.room, []))
+                    self._change_members(event, entry.encoded)
+                case RoomCreated(by=creator):
+                    self.say_account(creator, (entry.encoded,))  # who is about to be its first member
+                case RoomEvent(room=room):
+                    runs.setdefault(room, []).append(entry.encoded)
+                case SessionEnded() as event:
+                    self._say_runs(runs)
+                    runs = {}
+                    self._end_session(event, entry.encoded)
+                case PrivateEvent():
+                    pass
+                case PublicEvent():
+                    self.say_everybody((entry.encoded,))
+                case AccountEvent(account=account):
+                    self.say_account(account, (entry.encoded,))
+        self._say_runs(runs)
+
+    def _say_runs(self, runs: dict[str, list[bytes]]) -> None:
+        for room, run in runs.items():
+            self._say_run(room, run)
+
+    def _say_run(self, room: str, run: Sequence[bytes]) -> None:
+        if run and (sockets := self._rooms.get(room)):
+            _tell(sockets, Bundle(run))
+
+    def _change_members(self, event: MemberAdded | MemberRemoved, encoded: bytes) -> None:
+        """Both who was a member before and who is one after hear of it."""
+        theirs = self._accounts.get(event.account, set())
+        _tell(self._rooms.get(event.room, set()) | theirs, Bundle((encoded,)))
+        change = self._join if isinstance(event, MemberAdded) else self._part
+        for socket in theirs:
+            change(socket, event.room)
+
+    def _end_session(self, event: SessionEnded, encoded: bytes) -> None:
+        self.say_account(event.account, (encoded,))
+        for socket in self.of_account(event.account):
+            if socket.session == event.session:
+                self.flush()
+                socket.hang_up(UNAUTHENTICATED, "the session has ended")
+
+    def say_room(self, room: str, payloads: Sequence[bytes], but: str = "") -> None:
+        """What is no event: presence, and who types. `but` is an account that need not hear of it."""
+        sockets = self._rooms.get(room, ())
+        _tell([socket for socket in sockets if socket.account != but], Bundle(payloads))
+
+    def say_account(self, account: str, payloads: Sequence[bytes]) -> None:
+        _tell(self._accounts.get(account, ()), Bundle(payloads))
+
+    def say_everybody(self, payloads: Sequence[bytes]) -> None:
+        _tell(self.sockets(), Bundle(payloads))
+
+    def to_flush(self, socket: Socket) -> None:
+        """It has something to say. All that do are written to once, when this round of the event loop is over."""
+        if not self._unflushed:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._unflushed.append(socket)
+
+    def flush(self) -> None:
+        unflushed, self._unflushed = self._unflushed, []
+        for socket in unflushed:
+            socket.flush()
+
+
+def _tell(sockets: Iterable[Socket], bundle: Bundle) -> None:
+    for socket in sockets:
+        socket.tell(bundle)
+
+
+def _discard(index: dict[str, set[Socket]], name: str, socket: Socket) -> None:
+    if sockets := index.get(name):
+        sockets.discard(socket)
+        if not sockets:
+            del index[name]

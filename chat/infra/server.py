@@ -1,0 +1,101 @@
+"""The server: uvicorn with this chat's edge, which drains before it shuts down.
+
+A first SIGTERM or SIGINT drains: what is under way is answered and every socket is told when to come back, all within
+WITHIN seconds. A second one ends at once.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from types import FrameType
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from chat.infra.edge import HttpEdge, WebSocketEdge
+
+WITHIN: Final = 8.0  # of the ten seconds that a container is given
+SEND_BUFFER: Final = 128 * 1024
+UNACKNOWLEDGED: Final = 20_000  # milliseconds that sent bytes may stay unacknowledged
+
+log = structlog.get_logger(__name__)
+
+
+class Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, drain: Callable[[float], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(1)
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log.info("draining")
+        for server in self.servers:
+            server.close()
+        try:
+            await self._drain(WITHIN / 2)
+        except TimeoutError:
+            log.warning("not everything was answered in time")
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket whose connections inherit bounds on what a peer that stops reading can hold on to.
+
+    Raises `OSError`.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def server(app: Any, proxies: tuple[str, ...], drain: Callable[[float], Awaitable[None]]) -> Server:
+    config = uvicorn.Config(
+        app,
+        http=HttpEdge,
+        ws=WebSocketEdge,
+        ws_max_size=64 * 1024,
+        ws_per_message_deflate=False,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        timeout_graceful_shutdown=int(WITHIN / 2),
+        backlog=4_096,
+    )
+    return Server(config, drain)
+
+
+def address_of(listener: socket.socket) -> str:
+    """The address to open, of a socket that listens."""
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+def run(work: Coroutine[Any, Any, int]) -> int:
+    """On uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)

@@ -1,0 +1,1 @@
+"""The rules: pure functions of values. No event loop, clock, randomness, logging or I/O."""

@@ -1,0 +1,43 @@
+"""Which pages of the web may act here with somebody's cookie: the ones this server sent, or those that are named.
+
+A browser says by `Origin` where a page came from, and by `Sec-Fetch-Site` whether that is here.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+OWN = frozenset({"same-origin", "none"})
+
+
+class Asked(NamedTuple):
+    """What a request says of itself. `cookie` tells that its credentials are a cookie."""
+
+    method: str
+    host: str
+    origin: str | None
+    fetch_site: str | None
+    cookie: bool
+
+
+def is_allowed(origin: str, host: str, allowed: Collection[str]) -> bool:
+    """Named in the settings or, where none are, of the very host and port that was asked."""
+    if allowed:
+        return origin in allowed
+    return origin in (f"http://{host}", f"https://{host}")
+
+
+def may_write(asked: Asked, allowed: Collection[str]) -> bool:
+    """Whether a request may change something; a program without a cookie may say nothing of where it is from."""
+    if asked.method in SAFE or (asked.origin is None and not asked.cookie):
+        return True
+    if asked.fetch_site in OWN:
+        return True
+    return asked.origin is not None and is_allowed(asked.origin, asked.host, allowed)
+
+
+def may_connect(asked: Asked, allowed: Collection[str]) -> bool:
+    """Whether a websocket may open: to a page of an allowed origin, or to a program that brings no cookie."""
+    if asked.origin is None:
+        return not asked.cookie
+    return is_allowed(asked.origin, asked.host, allowed)

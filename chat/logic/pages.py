@@ -1,0 +1,109 @@
+"""Questions about messages: pages of a room's history, and search.
+
+A message's state is stored as clients get it, so a page is its rows joined, never decoded. It stops short of a frame.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from chat.domain import limits
+from chat.domain.accounts import Account
+from chat.domain.errors import Refused
+from chat.domain.log import Holding, Range, Row
+from chat.domain.messages import ListMessages, SearchMessages
+from chat.domain.rooms import Room
+from chat.logic.find import Find
+from chat.logic.keys import message_key, room_key
+from chat.logic.mediator import Context
+from chat.logic.roles import acting, permit
+from chat.logic.words import by_author, cut, in_room
+
+ROOM_FOR_ROWS = limits.FRAME - 4_096  # what is left of a frame when an answer has named itself
+
+
+def list_messages(room: Room, query: ListMessages, context: Context) -> tuple[Room, Find]:
+    permit(room, query, context)
+    if [query.before, query.after, query.around].count(None) < 2:
+        raise Refused("malformed", "Give one of before, after and around.", field="before")
+    if query.after is not None:
+        newer = _range(query.room, query.after + 1, limits.INTEGER - 1, query.limit + 1)
+        return room, Find((newer,), lambda found, _: _forward(found[0], query.limit))
+    if query.around is not None:
+        return room, _around(query)
+    last = limits.INTEGER - 1 if query.before is None else query.before - 1
+    older = _range(query.room, 1, last, query.limit + 1, newest=True)
+    return room, Find((older,), lambda found, _: _backward(found[0], query.limit))
+
+
+def _around(query: ListMessages) -> Find:
+    """The message itself counts among the older half."""
+    assert query.around is not None
+    after = query.limit // 2
+    older = _range(query.room, 1, query.around, query.limit - after + 1, newest=True)
+    newer = _range(query.room, query.around + 1, limits.INTEGER - 1, after + 1)
+
+    def then(found: Sequence[Sequence[Row]], _: Context) -> dict[str, Any]:
+        before = _backward(found[0], query.limit - after, ROOM_FOR_ROWS // 2)
+        behind = _forward(found[1], after, ROOM_FOR_ROWS // 2)
+        messages = before["messages"] + behind["messages"]
+        return {"messages": messages, "more": before["more"], "newer": behind["more"]}
+
+    return Find((older, newer), then)
+
+
+def _range(room: str, first: int, last: int, limit: int, *, newest: bool = False) -> Range:
+    clamp = [message_key(room, min(max(seq, 0), limits.INTEGER - 1)) for seq in (first, last)]
+    return Range(first=clamp[0], last=clamp[1], limit=limit, newest=newest)
+
+
+def _forward(rows: Sequence[Row], limit: int, size: int = ROOM_FOR_ROWS) -> dict[str, Any]:
+    kept = fitting((row.state for row in rows[:limit]), size)
+    return {"messages": [Raw(state) for state in kept], "more": len(rows) > len(kept)}
+
+
+def _backward(rows: Sequence[Row], limit: int, size: int = ROOM_FOR_ROWS) -> dict[str, Any]:
+    page = _forward(rows, limit, size)
+    page["messages"].reverse()
+    return page
+
+
+def fitting(states: Iterable[bytes], size: int) -> list[bytes]:
+    """As many as `size` bytes hold."""
+    kept: list[bytes] = []
+    for state in states:
+        size -= len(state) + 1
+        if size < 0:
+            break
+        kept.append(state)
+    return kept
+
+
+def search_messages(account: Account, query: SearchMessages, context: Context) -> tuple[Account, Any]:
+    """In one room or in all of the asker's, newest first; `before` and a row's `position` are places in the log."""
+    acting(context)
+    if query.room is not None:
+        permit(context.look(room_key(query.room), Room), query, context)
+    words = cut(query.text)
+    rooms = tuple(account.rooms) if query.room is None else (query.room,)
+    if not words or not rooms:
+        return account, {"messages": [], "more": False}
+    among: list[tuple[str, ...]] = [tuple(map(in_room, rooms))]
+    if query.author is not None:
+        among.append((by_author(query.author),))
+    holding = Holding(words=words, among=tuple(among), before=query.before, limit=query.limit + 1)
+    return account, Find((holding,), lambda found, _: _hits(found[0], query.limit))
+
+
+def _hits(rows: Sequence[Row], limit: int) -> dict[str, Any]:
+    hits = [_hit(row) for row in rows[:limit]]
+    kept = fitting(hits, ROOM_FOR_ROWS)
+    return {"messages": [Raw(hit) for hit in kept], "more": len(rows) > len(kept)}
+
+
+def _hit(row: Row) -> bytes:
+    """A message's row with the room that it is in and its position put before it."""
+    where = msgspec.json.encode({"room": row.key.split(":", 2)[1], "position": row.position})
+    return where[:-1] + b"," + row.state[1:]

@@ -1,0 +1,128 @@
+"""The websocket session, sans I/O: a frame comes in, and what to do about it comes out.
+
+    receive(talk, frame) -> (talk, deed)
+
+A command or query needs an `id`, by which its answer is known. What cannot be read is refused and, when it becomes a
+flood, ends the session. A session with UNANSWERED questions open is not read from until one is answered.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from chat.domain.errors import Refused
+from chat.domain.frames import Ping, Resume, Typing
+from chat.domain.vocabulary import Command, Query
+from chat.logic.doors import UNREADABLE, id_in, malformed
+from chat.logic.rates import MALFORMED, Bucket, full, take
+
+UNANSWERED: Final = 64
+
+UNAUTHENTICATED: Final = 4401
+LAGGING: Final = 4008
+TOO_MANY: Final = 4429
+RESTARTING: Final = 1012
+FLOOD: Final = 1008
+TOO_LARGE: Final = 1009
+
+PONG: Final = b'{"type":"pong"}'
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Submit(NamedTuple):
+    command: Command
+
+
+class Ask(NamedTuple):
+    query: Query
+
+
+class Replay(NamedTuple):
+    resume: Resume
+
+
+class TellTyping(NamedTuple):
+    room: str
+
+
+class Say(NamedTuple):
+    frame: bytes
+
+
+class HangUp(NamedTuple):
+    code: int
+    reason: str
+
+
+Deed = Submit | Ask | Replay | TellTyping | Say | HangUp
+
+
+class Talk(NamedTuple):
+    """What a session remembers from frame to frame."""
+
+    unanswered: int
+    unreadable: Bucket
+
+    @property
+    def listening(self) -> bool:
+        return self.unanswered < UNANSWERED
+
+
+def begin(now: float) -> Talk:
+    return Talk(0, full(MALFORMED, now))
+
+
+def receive(decoder: "msgspec.json.Decoder[Any]", talk: Talk, frame: bytes, now: float) -> tuple[Talk, Deed]:
+    try:
+        message = decoder.decode(frame)
+    except UNREADABLE as error:
+        return _refuse(talk, frame, malformed(error), now)
+    match message:
+        case Command() | Query():
+            if not message.id:
+                return _refuse(talk, frame, Refused("malformed", "It needs an id.", field="id"), now)
+            asked = Talk(talk.unanswered + 1, talk.unreadable)
+            return asked, Submit(message) if isinstance(message, Command) else Ask(message)
+        case Resume():
+            return Talk(talk.unanswered + 1, talk.unreadable), Replay(message)
+        case Typing():
+            return talk, TellTyping(message.room)
+        case Ping():
+            return talk, Say(PONG)
+        case _:
+            raise TypeError(f"no deed for {type(message).__name__}")
+
+
+def answered(talk: Talk) -> Talk:
+    return Talk(talk.unanswered - 1, talk.unreadable)
+
+
+def _refuse(talk: Talk, frame: bytes, refusal: Refused, now: float) -> tuple[Talk, Deed]:
+    bucket, wait = take(talk.unreadable, MALFORMED, now)
+    deed = HangUp(FLOOD, "too many frames that cannot be read") if wait else Say(refused(id_in(frame), refusal))
+    return Talk(talk.unanswered, bucket), deed
+
+
+def ack(name: str, acknowledgement: bytes) -> bytes:
+    """The frame of an acknowledgement that stands as JSON already."""
+    head = b'{"type":"ack","id":' + _encode(name)
+    return head + b"}" if acknowledgement == b"{}" else head + b"," + acknowledgement[1:]
+
+
+def answer(name: str, content: Any) -> bytes:
+    return _encode({"type": "answer", "id": name, "answer": content})
+
+
+def refused(name: str | None, refusal: Refused) -> bytes:
+    return _encode({"type": "refused"} | ({"id": name} if name else {}) | problem(refusal))
+
+
+def problem(refusal: Refused) -> dict[str, Any]:
+    """A refusal as it stands in a frame, and in the problem details (RFC 9457) of an HTTP answer."""
+    told: dict[str, Any] = {"code": refusal.code, "detail": refusal.detail}
+    if refusal.field:
+        told["field"] = refusal.field
+    if refusal.retry_after is not None:
+        told["retry_after"] = refusal.retry_after
+    return told

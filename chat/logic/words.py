@@ -1,0 +1,39 @@
+"""What is looked for when somebody searches: the one word cutter, so that every store finds the same.
+
+Words are runs of letters, digits and underscores after NFKC and casefold; Chinese, Japanese and Korean, which
+write without spaces, are cut into single characters. What a message is filed under beside its words is tagged
+with a colon, which no word holds.
+"""
+
+import re
+from typing import Final
+from unicodedata import normalize
+
+from msgspec import UNSET
+
+from chat.domain.messages import Message
+from chat.domain.vocabulary import State
+
+LENGTH: Final = 32  # characters of a word that count
+WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+
+
+def cut(text: str) -> tuple[str, ...]:
+    """The distinct words of `text`, in order."""
+    folded = text.lower() if text.isascii() else normalize("NFKC", normalize("NFKC", text).casefold())
+    return tuple(dict.fromkeys(word[:LENGTH] for word in WORD.findall(folded)))
+
+
+def in_room(room: str) -> str:
+    return f"room:{room.lower()}"
+
+
+def by_author(account: str) -> str:
+    return f"author:{account.lower()}"
+
+
+def words_of(key: str, state: State) -> tuple[str, ...]:
+    """What a state is found by; nothing, unless it is a message with a text."""
+    if not isinstance(state, Message) or not state.seq or state.deleted is not UNSET:
+        return ()
+    return (in_room(key.split(":", 2)[1]), by_author(state.author), *cut(state.text))

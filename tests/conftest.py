@@ -1,0 +1,31 @@
+"""What every test has: the event loop that async tests run on, and the marker for tools that may be missing.
+
+A test that needs RabbitMQ, PostgreSQL, Chromium or Node says so, `@pytest.mark.requires("rabbitmq")`, and is
+skipped where tests/run did not find it.
+"""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+TOOLS = frozenset({"rabbitmq", "postgresql", "chromium", "node"})
+
+# A shared machine may stall for longer than any deadline.
+settings.register_profile("chat", settings(), deadline=None)
+settings.load_profile("chat")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = frozenset(os.environ.get("CHAT_TEST_MISSING", "").split(","))
+    for item in items:
+        needed = {tool for marker in item.iter_markers("requires") for tool in marker.args}
+        if unknown := needed - TOOLS:
+            raise pytest.UsageError(f"{item.nodeid} requires {sorted(unknown)}; known are {sorted(TOOLS)}")
+        if absent := needed & missing:
+            item.add_marker(pytest.mark.skip(reason=f"missing: {', '.join(sorted(absent))}"))
