@@ -4,6 +4,7 @@ An entry knows the position that it was loaded at, so that no event goes into it
 stream has come since it was written, so that the turn knows when to write it again.
 """
 
+from collections import OrderedDict
 from typing import Final
 
 from chat.application.codec import Codec
@@ -37,17 +38,17 @@ class Cache:
     def __init__(self, tables: Tables, codec: Codec) -> None:
         self._tables = tables
         self._codec = codec
-        self._entries: dict[str, Cached] = {}
+        self._entries: OrderedDict[str, Cached] = OrderedDict()  # the most recently used stand last
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: str, /) -> Version | None:
-        entry = self._entries.pop(key, None)
+        entry = self._entries.get(key)
         if entry is None:
             return None
-        self._entries[key] = entry  # the most recently used stand last
+        self._entries.move_to_end(key)
         return entry.version
 
     def entry(self, key: str) -> Cached | None:

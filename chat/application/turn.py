@@ -26,7 +26,8 @@ from chat.application.writes import Turned, erased, writes_of
 from chat.domain.errors import Poisoned, Refused, Unavailable
 from chat.domain.log import Begun, Entry
 from chat.logic.acknowledge import acknowledge
-from chat.logic.mediator import Context, Draft, Missing, Tables, decide
+from chat.logic.keys import account_key
+from chat.logic.mediator import Context, Draft, Missing, New, Tables, decide
 
 BATCH: Final = 512  # commands of one turn
 ROUNDS: Final = 8  # of loading what deciding turned out to need
@@ -145,8 +146,8 @@ class Turns:
         for command, actor, _, fresh, _ in batch:
             key_of, _ = self._tables.commands[type(command)]
             key = key_of(command, Context(states=nothing, actor=actor, fresh=fresh))
-            for needed in (key, f"account:{actor}"):
-                if self._cache.get(needed) is None:
+            for needed in (key, account_key(actor)):
+                if not isinstance(needed, New) and self._cache.get(needed) is None:
                     wanted[needed] = None
         return list(wanted)
 

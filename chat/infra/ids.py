@@ -3,22 +3,15 @@
 import os
 import time
 from itertools import count
-from typing import Final
-
-DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"
-
-
-def _base32(number: int, length: int) -> str:
-    return "".join(DIGITS[(number >> (5 * place)) & 31] for place in reversed(range(length)))
 
 
 class TimedIds:
-    """20 characters: 9 of time, 4 of a count, 7 that are random for each process."""
+    """23 characters of hexadecimal: 11 of time, 5 of a count, 7 that are random for each process."""
 
     def __init__(self) -> None:
         self._counter = count()
-        self._process = _base32(int.from_bytes(os.urandom(5)), 7)
+        self._process = os.urandom(4).hex()[:7]
 
     def fresh(self) -> str:
         milliseconds = time.time_ns() // 1_000_000
-        return _base32(milliseconds, 9) + _base32(next(self._counter), 4) + self._process
+        return f"{milliseconds << 20 | next(self._counter) & 0xFFFFF:016x}{self._process}"

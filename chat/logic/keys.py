@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from chat.domain.messages import MessageSent
 from chat.domain.rooms import OpenDirect, RoomCreated
-from chat.logic.mediator import Context
+from chat.logic.mediator import Context, New
 
 
 def room_key(room: str) -> str:
@@ -62,7 +62,7 @@ def room(message: Any, _: Context | None = None) -> str:
 
 
 def new_room(_: Any, context: Context) -> str:
-    return room_key(context.fresh)
+    return New(room_key(context.fresh))
 
 
 def message(message: Any, _: Context | None = None) -> str:
@@ -74,7 +74,7 @@ def account(message: Any, _: Context | None = None) -> str:
 
 
 def new_account(_: Any, context: Context) -> str:
-    return account_key(context.fresh)
+    return New(account_key(context.fresh))
 
 
 def actor(_: Any, context: Context) -> str:
@@ -97,7 +97,7 @@ def server(_: Any, __: Context | None = None) -> str:
 
 
 def sent_message(event: MessageSent) -> str:
-    return message_key(event.room, event.seq)
+    return New(message_key(event.room, event.seq))
 
 
 def name(event: Any) -> str:

@@ -33,6 +33,12 @@ class Missing(Exception):
         super().__init__(self.keys)
 
 
+class New(str):
+    """A key under which nothing can have been written yet: it need not be looked for."""
+
+    __slots__ = ()
+
+
 class Version(NamedTuple):
     """A state, and the seq of the last event of its own stream that went into it."""
 
@@ -76,6 +82,11 @@ class Draft:
         if version := self.get(key):
             return version
         raise Missing((key,))
+
+    def begin(self, key: str, initial: Version) -> Version:
+        """The version of a key that is `New`, from now on at hand."""
+        self.changed[str(key)] = initial
+        return initial
 
     def merge(self, other: "Draft") -> None:
         self.changed |= other.changed
@@ -121,7 +132,7 @@ def decide(tables: Tables, command: Command, context: Context) -> tuple[State, l
     """
     key_of, handler = tables.commands[type(command)]
     key = key_of(command, context)
-    _, events = handler(context.states.at(key).state, command, context)
+    _, events = handler(_at(tables, context.states, key).state, command, context)
     waiting = deque(events)
     recorded: list[Recorded] = []
     while waiting:
@@ -144,19 +155,25 @@ def fold(tables: Tables, record: Recorded, context: Context) -> list[Event]:
     for key_of, handler in tables.events[type(event)]:
         if (key := key_of(event)) is None:
             continue
-        own, state = draft.at(key)
+        own, state = _at(tables, draft, key)
         state, more = handler(state, event, context)
-        draft.changed[key] = Version(own, state)
+        draft.changed[str(key)] = Version(own, state)
         if key != stream:
-            draft.foreign.add(key)
+            draft.foreign.add(str(key))
         emitted += more
     return emitted
+
+
+def _at(tables: Tables, draft: Draft, key: str) -> Version:
+    if isinstance(key, New) and not draft.get(key):
+        return draft.begin(key, tables.initial(key))
+    return draft.at(key)
 
 
 def touched(tables: Tables, record: Recorded) -> list[str]:
     """The keys that an event concerns, its own stream's first."""
     keys = (key_of(record.event) for key_of, _ in tables.events[type(record.event)])
-    return list(dict.fromkeys([record.stream, *(key for key in keys if key is not None)]))
+    return list(dict.fromkeys([record.stream, *(str(key) for key in keys if key is not None)]))
 
 
 def advance(tables: Tables, key: str, version: Version, record: Recorded) -> Version:

@@ -44,12 +44,12 @@ BLANK: Final[dict[type[Event], dict[str, Any]]] = {
 
 def about(event: Event) -> str | None:
     name = ABOUT.get(type(event))
-    return name(event) if name else None
+    return str(name(event)) if name else None
 
 
 def erases(event: Event) -> str | None:
     name = ERASES.get(type(event))
-    return name(event) if name else None
+    return str(name(event)) if name else None
 
 
 def redacted(event: Event) -> Event:

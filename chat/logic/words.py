@@ -15,13 +15,17 @@ from chat.domain.messages import Message
 from chat.domain.vocabulary import State
 
 LENGTH: Final = 32  # characters of a word that count
+ASCII_WORD: Final = re.compile(r"\w+", re.ASCII)
 WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 
 
 def cut(text: str) -> tuple[str, ...]:
     """The distinct words of `text`, in order."""
-    folded = text.lower() if text.isascii() else normalize("NFKC", normalize("NFKC", text).casefold())
-    return tuple(dict.fromkeys(word[:LENGTH] for word in WORD.findall(folded)))
+    if text.isascii():  # the same in less time
+        words = ASCII_WORD.findall(text.lower())
+    else:
+        words = WORD.findall(normalize("NFKC", normalize("NFKC", text).casefold()))
+    return tuple(dict.fromkeys([word[:LENGTH] for word in words]))
 
 
 def in_room(room: str) -> str:

@@ -146,7 +146,7 @@ def test_a_long_value_that_is_refused_costs_no_time() -> None:
         (b'{"id":"1","x":' + b"[" * 30_000, None),
         (b'{"n":' + b"9" * 6_000 + b',"text":"\\ud83d","id":"1"}', None),
     ],
-    ids=str,
+    ids=lambda value: repr(value)[-40:],
 )
 def test_the_id_of_a_frame_is_found_in_whatever_else_it_is(data: bytes, found: str | None) -> None:
     assert id_in(data) == found
@@ -175,7 +175,7 @@ def test_a_query_is_read_from_strings() -> None:
         (ListAccounts, {"text": "a\0b"}, "text"),
         (ListAccounts, {"accounts": "ann"}, "accounts"),
     ],
-    ids=str,
+    ids=lambda value: repr(value)[:40],
 )
 def test_strings_that_are_no_query_are_refused(
     kind: type[Query], fields: dict[str, str | list[str]], field: str | None

@@ -17,7 +17,6 @@ export function createApp({ account, onEnded, onTrouble }) {
   const newId = createIds(Date.now, Math.random);
   const store = createStore(carryOut, changed);
   const { dispatch } = store;
-  const listeners = new Set();
   const connection = createConnection({
     open: api.socket, random: Math.random, newId,
     clock: { set: (act, ms) => setTimeout(act, ms), clear: (timer) => clearTimeout(timer), now: Date.now },
@@ -34,7 +33,6 @@ export function createApp({ account, onEnded, onTrouble }) {
     if (frame.type === "refused" && RETRIABLE.has(frame.code) && unsent(frame.id)) return refusedForNow(frame);
     dispatch(frame.type === "typing" ? { ...frame, now: Date.now() } : frame);
     if (frame.type === "hello") askPresence();
-    for (const listen of listeners) listen(frame);
   }
 
   const unsent = (id) => store.state.outbox.find((entry) => entry.id === id);
@@ -51,7 +49,18 @@ export function createApp({ account, onEnded, onTrouble }) {
   function changed(before, after) {
     if (before.outbox !== after.outbox && after.me) keepUnsent(localStorage, after.me.id, before.outbox, after.outbox);
     if (before.open !== after.open && after.open) presenceOf(after.open);
+    if (before.outbox !== after.outbox) returnHomeless(after);
     if (before.typing !== after.typing && Object.keys(after.typing).length) fadeTyping();
+  }
+
+  /** A message refused in a room that is gone has no place to be shown in. */
+  function returnHomeless({ outbox, rooms, epoch }) {
+    if (!epoch) return;
+    for (const { id, room, status, text, detail } of outbox) {
+      if (status !== "refused" || rooms[room]) continue;
+      onTrouble(`Not sent: “${text.slice(0, 200)}”. ${detail ?? ""}`);
+      queueMicrotask(() => dispatch({ type: "outbox_discarded", id }));
+    }
   }
 
   let fading = null;
@@ -186,7 +195,6 @@ export function createApp({ account, onEnded, onTrouble }) {
   return {
     get state() { return store.state; },
     show: store.show, draw: store.draw, dispatch, query, command, attempt,
-    listen: (listener) => listeners.add(listener),
     send, tellTyping, readMore, readMembers, accounts,
     openRoom: (room, target) => dispatch({ type: "room_opened", room, target }),
     closeRoom: () => dispatch({ type: "room_closed" }),

@@ -178,7 +178,7 @@ export function invite(app) {
       link.focus();
     }
   } }, "Copy");
-  const made = h("div.stack.made", { hidden: true },
+  const made = h("div.stack", {},
     h("p", {}, "Send this link to those you invite. It is shown only once."), h("div.row", {}, link, copy));
   const select = (label, name, options) => h("label.field", {}, h("span", {}, label),
     h("select", { name }, options.map(([value, text]) => h("option", { value }, text))));
@@ -190,8 +190,7 @@ export function invite(app) {
       try {
         const { token } = await app.command("create_invite", { uses: Number(uses), hours: Number(hours) });
         link.value = `${location.origin}/#invite/${token}`;
-        made.hidden = false;
-        form.hidden = true;
+        form.replaceWith(made);
         copy.focus();
       } catch (refusal) {
         trouble.textContent = refusal.detail ?? refusal.code;
@@ -204,7 +203,7 @@ export function invite(app) {
     select("For", "uses", [[1, "one person"], [5, "5 people"], [25, "25 people"], [100, "100 people"]]),
     select("Valid for", "hours", [[24, "a day"], [168, "a week"], [720, "30 days"]])),
   trouble, h("div.row.end", {}, h("button.primary", { type: "submit" }, "Create link")));
-  open("Invite people", form, made);
+  open("Invite people", form);
 }
 
 export const changePassword = (app) => ask("Change password", [

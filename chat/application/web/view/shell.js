@@ -7,10 +7,9 @@ import { createSidebar } from "./sidebar.js";
 import { createRoom } from "./room.js";
 import { createMembers } from "./members.js";
 import { createSearch } from "./search.js";
-import { nameOf, titleOf } from "./names.js";
+import { titleOf } from "./names.js";
 
 export function createShell(app, { onLogOut }) {
-  const announcer = h("div.hidden-text", { aria: { live: "polite" } });
   const connection = h("div", { id: "connection", role: "status", data: { state: "connecting" } });
   const panel = h("aside.panel", { hidden: true });
   let shown = null;
@@ -21,7 +20,7 @@ export function createShell(app, { onLogOut }) {
   const room = createRoom(app, shell);
   const panels = { members: createMembers, search: createSearch };
   const element = h("div.shell", { data: { pane: "rooms" } },
-    connection, sidebar.element, room.element, panel, announcer);
+    connection, sidebar.element, room.element, panel);
 
   // ---- where one is
 
@@ -107,13 +106,6 @@ export function createShell(app, { onLogOut }) {
     const here = state.rooms[state.open];
     return `${unread ? `(${unread}) ` : ""}${here ? `${titleOf(state, here)} · chat` : "chat"}`;
   }
-
-  /** Says new messages of the open room, without repeating what is merely loaded. */
-  app.listen((frame) => {
-    const { open, me, visible, names } = app.state;
-    if (frame.type !== "message_sent" || frame.room !== open || frame.author === me?.id || !visible) return;
-    announcer.textContent = `${nameOf(names, frame.author)}: ${frame.text}`;
-  });
 
   element.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && shown && !event.defaultPrevented) closePanel(true);

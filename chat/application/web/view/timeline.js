@@ -64,6 +64,7 @@ export function createTimeline(app, { reply }) {
     if (!room) return list.replaceChildren();
     const kept = stick ? null : anchor();
     const focus = list.contains(document.activeElement) ? remember(document.activeElement) : null;
+    list.setAttribute("aria-live", !entered && news() ? "polite" : "off");
     arrange(list, room.timeline ? nodes(state) : [h("p.loading", {}, state.connection.status === "online" ? "Loading…" : "Waiting for the connection…")]);
     restore(focus);
     if (stick) scroller.scrollTop = scroller.scrollHeight;
@@ -71,6 +72,12 @@ export function createTimeline(app, { reply }) {
     if (state.target) reach(state.target);
     mark(state);
     readMore();
+  }
+
+  /** Whether someone said something since the last drawing: only that is read aloud. */
+  function news() {
+    const last = room.timeline?.atEnd && room.timeline.messages.at(-1);
+    return last && last.author !== app.state.me.id && !articles.has(last.seq);
   }
 
   function nodes(state) {

@@ -1,0 +1,127 @@
+"""A client for tests: HTTP with the standard library's eyes wide open, and a websocket that keeps what it hears."""
+
+import asyncio
+import http.client
+import json
+from itertools import count
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+
+PASSWORD = "correct horse battery"
+
+
+class Response:
+    """Status, headers and body; `json` where that is what it holds."""
+
+    def __init__(self, answer: http.client.HTTPResponse) -> None:
+        self.status = answer.status
+        self.headers = {name.lower(): value for name, value in answer.getheaders()}
+        self.body = answer.read()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.body[:200]!r}>"
+
+
+def request(
+    address: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {})
+        return Response(connection.getresponse())
+    finally:
+        connection.close()
+
+
+class Account:
+    """Somebody's way in by HTTP: a token, and commands and queries by name."""
+
+    def __init__(self, address: str, token: str = "", name: str = "") -> None:
+        self.address = address
+        self.token = token
+        self.name = name
+
+    @property
+    def id(self) -> str:
+        return self.token.partition(".")[0]
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def post(self, command: str, key: str | None = None, **fields: Any) -> Response:
+        headers = {"Content-Type": "application/json", **self._headers()}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return request(self.address, "POST", f"/api/{command}", json.dumps(fields).encode(), headers)
+
+    def get(self, query: str, **fields: Any) -> Response:
+        return request(self.address, "GET", f"/api/{query}?{urlencode(fields, doseq=True)}", None, self._headers())
+
+    def do(self, command: str, key: str | None = None, **fields: Any) -> Any:
+        """The acknowledgement; fails the test when it is refused."""
+        response = self.post(command, key, **fields)
+        assert response.status == 200, (command, fields, response)
+        return response.json
+
+    def ask(self, query: str, **fields: Any) -> Any:
+        response = self.get(query, **fields)
+        assert response.status == 200, (query, fields, response)
+        return response.json
+
+
+def register(address: str, name: str, invite: str | None = None) -> Account:
+    fields = {"invite": invite} if invite else {}
+    told = Account(address).do("register", name=name, password=PASSWORD, **fields)
+    return Account(address, told["token"], name)
+
+
+class Talk:
+    """A websocket of an account. `heard` keeps every frame in order."""
+
+    _numbers = count(1)
+
+    def __init__(self, account: Account, **options: Any) -> None:
+        self.account = account
+        self.heard: list[dict[str, Any]] = []
+        self.websocket: ClientConnection
+        self._options = options
+
+    async def __aenter__(self) -> Self:
+        headers = {"Authorization": f"Bearer {self.account.token}"}
+        url = self.account.address.replace("http", "ws", 1) + "/ws"
+        self.websocket = await connect(url, additional_headers=headers, max_size=None, **self._options)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.websocket.close()
+
+    async def next(self, within: float = 10) -> dict[str, Any]:
+        frame: dict[str, Any] = json.loads(await asyncio.wait_for(self.websocket.recv(), within))
+        self.heard.append(frame)
+        return frame
+
+    async def until(self, **fields: Any) -> dict[str, Any]:
+        """The next frame that has these fields."""
+        while True:
+            frame = await self.next()
+            if fields.items() <= frame.items():
+                return frame
+
+    async def say(self, type: str, **fields: Any) -> None:
+        await self.websocket.send(json.dumps({"type": type, **fields}))
+
+    async def ask(self, type: str, id: str | None = None, **fields: Any) -> dict[str, Any]:
+        """Say it, and wait for the frame that answers it."""
+        name = id or f"t{next(self._numbers):09d}"
+        await self.say(type, id=name, **fields)
+        return await self.until(id=name)
+
+    def events(self, room: str) -> list[int]:
+        """The seqs heard of a room's events, in the order in which they came."""
+        return [frame["seq"] for frame in self.heard if frame.get("room") == room and "by" in frame and "seq" in frame]

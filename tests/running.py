@@ -1,0 +1,98 @@
+"""A real server for tests: `chat.py` in a process and a folder of its own, on a port that is free."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parent.parent
+WITHIN: Final = 20.0  # seconds that anything may take before a test gives up on it
+
+
+class Server:
+    """One `chat.py`, started again on the same folder and port as often as a test likes."""
+
+    def __init__(self, folder: Path, *flags: str, database: str = "sqlite:chat.db") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "server.log"
+        self._flags = ("--port", str(self.port), "--database", database, "--log", "json", *flags)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process, "the server was not started"
+        return self._process
+
+    def start(self) -> None:
+        """Wait until it listens."""
+        written = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(ROOT / "chat.py"), *self._flags],
+                cwd=self.folder,
+                env=clean_environment(),
+                stderr=log,
+                stdout=log,
+            )
+        wait_for(lambda: b'"listening"' in self.log.read_bytes()[written:] or self._ended(), "the server to listen")
+        assert not self._ended(), self.log.read_text()[written:]
+
+    def _ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing of the process gets to run any more."""
+        self.process.kill()
+        self.process.wait(WITHIN)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(WITHIN)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+@contextmanager
+def running(folder: Path, *flags: str, database: str = "sqlite:chat.db") -> Iterator[Server]:
+    server = Server(folder, *flags, database=database)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(holds: Any, what: str, within: float = WITHIN) -> None:
+    """Wait until a condition holds, not for seconds."""
+    end = time.monotonic() + within
+    while not holds():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {within} s for {what}")
+        time.sleep(0.01)
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("CHAT_")}
