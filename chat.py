@@ -10,6 +10,7 @@ MessageSent.
 import asyncio
 import os
 import sys
+from typing import Any
 
 import structlog
 
@@ -193,10 +194,10 @@ MAINTENANCE = {
     "password": (maintenance.password, "give an account a new password, typed here"),
     "seed": (maintenance.seed, "fill a database with accounts, rooms and messages"),
 }
-ARGUMENTS = {"password": ("name",), "seed": maintenance.SEED_ARGUMENTS}
+ARGUMENTS = {"password": {"name": {"help": "whose"}}, "seed": maintenance.SEED_ARGUMENTS}
 
 
-async def maintain(command: str, settings: Settings, arguments: dict[str, str]) -> int:
+async def maintain(command: str, settings: Settings, arguments: dict[str, Any]) -> int:
     """Raises `Unusable`."""
     node = node_of(settings, store_of(settings, read_only=command == "verify"))
     await node.start()

@@ -56,6 +56,7 @@ class Node:
         self.store = store
         self.clock = clock
         self.ids = ids
+        self.passwords = passwords
         self.tokens = tokens
         self.epoch = ""
         self.draining = False

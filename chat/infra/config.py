@@ -6,7 +6,7 @@ A wrong value ends the program with status 2 and one line: the setting, the valu
 import argparse
 import ipaddress
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -141,8 +141,11 @@ def fail(sentence: str, status: int = 2) -> None:
     raise SystemExit(status)
 
 
-def parser(commands: Mapping[str, str], arguments: Mapping[str, Sequence[str]]) -> argparse.ArgumentParser:
-    """`commands` tells each command's purpose; `arguments` what it takes beside the options."""
+def parser(
+    commands: Mapping[str, str], arguments: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> argparse.ArgumentParser:
+    """`commands` tells each command's purpose; `arguments` what it takes beside the options, by name, as argparse
+    wants to know it."""
     top = argparse.ArgumentParser(
         prog="chat.py",
         description="A self-hosted real-time chat. Without a command, it serves.",
@@ -152,7 +155,7 @@ def parser(commands: Mapping[str, str], arguments: Mapping[str, Sequence[str]]) 
     subparsers = top.add_subparsers(dest="command", metavar="command", title="commands")
     for name, purpose in commands.items():
         sub = subparsers.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
-        for argument in arguments.get(name, ()):
-            sub.add_argument(argument)
+        for argument, details in arguments.get(name, {}).items():
+            sub.add_argument(argument, **details)
         add_options(sub)
     return top

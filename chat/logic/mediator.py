@@ -93,7 +93,7 @@ class Draft:
         self.foreign |= other.foreign
 
 
-class Context(Struct, frozen=True, kw_only=True):
+class Context(Struct, frozen=True, kw_only=True, gc=False):
     """All that a rule may know beside its state and its message.
 
     `now` is RFC 3339 in UTC with microseconds, so that times compare as strings. `fresh` is an id that nothing has

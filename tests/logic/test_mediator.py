@@ -13,6 +13,7 @@ from chat.logic.mediator import (
     Context,
     Draft,
     Missing,
+    New,
     Tables,
     Version,
     advance,
@@ -51,6 +52,20 @@ class Unfolded(Event, frozen=True, kw_only=True):
         return "count:a"
 
 
+class Begin(Command, frozen=True, kw_only=True):
+    """Something under a name that nothing has yet."""
+
+
+class Begun(Event, frozen=True, kw_only=True):
+    """In one stream, of something new."""
+
+    what: str
+
+    @property
+    def stream(self) -> str:
+        return "count:a"
+
+
 class HowOften(Query, frozen=True, kw_only=True):
     pass
 
@@ -73,6 +88,14 @@ def happened(state: Count, event: Happened, _: Context) -> Deciding:
     return replace(state, seen=(*state.seen, event.what)), [Happened(what=rest)] if rest else []
 
 
+def begin(state: Count, _: Begin, __: Context) -> Deciding:
+    return state, [Begun(what="new"), Begun(what="new")]
+
+
+def begun(state: Count, event: Begun, _: Context) -> Deciding:
+    return replace(state, seen=(*state.seen, event.what)), []
+
+
 def told(state: Count, event: Happened, _: Context) -> Deciding:
     return replace(state, seen=(*state.seen, f"{event.what} by {event.by}")), []
 
@@ -84,21 +107,25 @@ def how_often(state: Count, _: HowOften, context: Context) -> tuple[State, Any]:
 
 TABLES = Tables(
     states={"count": Count},
-    commands={Do: (lambda _, context: f"count:{context.actor}", do)},
+    commands={
+        Do: (lambda _, context: f"count:{context.actor}", do),
+        Begin: (lambda *_: New("count:new"), begin),
+    },
     events={
         Happened: (
             (lambda event: event.stream, happened),
             (lambda event: "count:all" if event.what[0] != "z" else None, told),
         ),
         Unfolded: (),
+        Begun: ((lambda event: New(f"count:{event.what}"), begun),),
     },
     queries={HowOften: (lambda _, context: f"count:{context.actor}", how_often)},
 )
 
 
-def context(*letters: str, **beside: Any) -> Context:
+def context(*letters: str, actor: str = "a") -> Context:
     base = {f"count:{letter}": TABLES.initial("count:x") for letter in letters}
-    return Context(**{"states": Draft(base), "actor": "a", "now": NOW} | beside)
+    return Context(states=Draft(base), actor=actor, now=NOW)
 
 
 def names(recorded: list[Recorded]) -> list[str]:
@@ -143,6 +170,22 @@ class Other(State, frozen=True, kw_only=True):
     pass
 
 
+def test_what_is_new_is_not_missing() -> None:
+    where = context("a")
+    state, _ = decide(TABLES, Begin(), where)
+    assert state == where.look("count:new", Count) == Count(seen=("new", "new"))
+    assert where.states.foreign == {"count:new"}
+    assert {type(key) for key in where.states.changed} == {str}
+
+
+def test_what_is_new_may_be_new_to_an_event_alone() -> None:
+    where = context("a")
+    record = Recorded("count:a", 1, Begun(what="later"))
+    assert fold(TABLES, record, where) == []
+    assert where.look("count:later", Count) == Count(seen=("later",))
+    assert touched(TABLES, record) == ["count:a", "count:later"]
+
+
 # ---- deciding
 
 
@@ -185,8 +228,8 @@ def test_a_command_leads_to_a_thousand_events_and_no_more() -> None:
 
 
 def test_a_handler_may_concern_no_key() -> None:
-    where = context("z")
-    decide(TABLES, Do(what=("z",)), replace(where, actor="z"))
+    where = context("z", actor="z")
+    decide(TABLES, Do(what=("z",)), where)
     assert set(where.states.changed) == {"count:z"}
 
 

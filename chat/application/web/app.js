@@ -190,7 +190,7 @@ export function createApp({ account, onEnded, onTrouble }) {
     dispatch({ type: "visibility_changed", visible });
     if (visible) connection.check();
   }
-  const online = () => connection.check();
+  const changedNetwork = () => connection.check();
 
   return {
     get state() { return store.state; },
@@ -200,16 +200,20 @@ export function createApp({ account, onEnded, onTrouble }) {
     closeRoom: () => dispatch({ type: "room_closed" }),
     toLatest: (room) => dispatch({ type: "page_forgotten", room }),
     reconnect: () => connection.check(),
+    /** Nothing of this account stays on this device. */
+    forgetUnsent: () => keepUnsent(localStorage, account.id, store.state.outbox, []),
     start() {
       document.addEventListener("visibilitychange", wake);
-      addEventListener("online", online);
+      addEventListener("online", changedNetwork);
+      addEventListener("offline", changedNetwork);
       dispatch({ type: "visibility_changed", visible: document.visibilityState === "visible" });
       dispatch({ type: "outbox_loaded", entries: readUnsent(localStorage, account.id) });
       connection.start();
     },
     stop() {
       document.removeEventListener("visibilitychange", wake);
-      removeEventListener("online", online);
+      removeEventListener("online", changedNetwork);
+      removeEventListener("offline", changedNetwork);
       connection.stop();
     },
   };

@@ -5,6 +5,7 @@ import * as api from "./api.js";
 import { createApp } from "./app.js";
 import { createShell } from "./view/shell.js";
 import { entry } from "./view/entry.js";
+import { confirm } from "./view/dialogs.js";
 import { toast } from "./view/toast.js";
 
 const root = document.getElementById("root");
@@ -42,12 +43,19 @@ function chat(account) {
   app.start();
 }
 
-async function logOut() {
+function logOut() {
+  const unsent = running.state.outbox.length;
+  if (!unsent) return leave();
+  confirm("Log out now?", unsent === 1 ? "One message is not sent yet and will be lost." : `${unsent} messages are not sent yet and will be lost.`, "Log out and lose them", leave);
+}
+
+async function leave() {
   try {
     await api.logOut();
   } catch (refusal) {
     if (refusal.code !== "unauthenticated") return toast(refusal.message);
   }
+  running.forgetUnsent();
   history.replaceState(null, "", "/");
   await begin();
 }

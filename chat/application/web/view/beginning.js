@@ -3,7 +3,7 @@
 import { h, icon, avatar } from "../dom.js";
 import { titleOf } from "./names.js";
 
-export function beginning(state, room) {
+export function beginning(state, room, empty) {
   const title = titleOf(state, room);
   const face = room.kind === "direct" ? avatar(room.with ?? room.id, title, ".large")
     : h("span.avatar.large.sigil", { aria: { hidden: "true" } }, room.kind === "private" ? icon("lock") : "#");
@@ -12,6 +12,5 @@ export function beginning(state, room) {
     private: [title, "A private room. Only those who were added can find and read it: add people from the list of members."],
     public: [title, "The beginning of this room. Everyone here can find it and join."],
   }[room.kind] ?? [title, ""];
-  const empty = !room.timeline.messages.length && !room.archived;
   return h("div.beginning", {}, face, h("h2", {}, heading), h("p", {}, words), empty && h("p.nudge", {}, "Nothing was said yet. Write the first message below."));
 }

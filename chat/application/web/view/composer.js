@@ -96,7 +96,7 @@ export function createComposer(app, { editLast }) {
     if (room && matchMedia("(hover: hover)").matches && !document.querySelector("dialog[open]") && !state.target) area.focus();
   }
 
-  return { element, update, replyTo };
+  return { element, update, replyTo, focus: () => area.focus() };
 }
 
 function typists({ names }, who) {

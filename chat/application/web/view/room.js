@@ -8,7 +8,7 @@ import { isAdmin, titleOf } from "./names.js";
 import * as dialogs from "./dialogs.js";
 
 export function createRoom(app, shell) {
-  const timeline = createTimeline(app, { reply: (message) => composer.replyTo(message) });
+  const timeline = createTimeline(app, { reply: (message) => composer.replyTo(message), back: () => composer.focus() });
   const composer = createComposer(app, { editLast: timeline.editLast });
   const title = h("h1");
   const about = h("p.about");

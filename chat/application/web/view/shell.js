@@ -26,13 +26,13 @@ export function createShell(app, { onLogOut }) {
 
   function go(id, target = null) {
     if (target) app.openRoom(id, target);
-    if (roomOf(location.hash) !== id) location.hash = id ? `room/${encodeURIComponent(id)}` : "";
+    if (roomOf(location.hash) !== id) location.hash = id ? `room/${id}` : "";
     else follow();
   }
 
   const roomOf = (hash) => {
     const found = /^#room\/(.+)$/.exec(hash);
-    return found ? decodeURIComponent(found[1]) : null;
+    return found ? found[1] : null;
   };
 
   function follow() {
@@ -62,8 +62,9 @@ export function createShell(app, { onLogOut }) {
 
   function closePanel(back = false) {
     if (!shown) return;
-    const { from } = shown;
+    const { from, kind } = shown;
     shown = null;
+    if (back && kind === "search") sidebar.clearSearch();
     panel.hidden = true;
     panel.replaceChildren();
     delete element.dataset.panel;

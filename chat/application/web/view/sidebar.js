@@ -37,7 +37,7 @@ export function createSidebar(app, shell) {
     if (text) shell.openPanel("search", { text });
     else if (shell.panelKind() === "search") shell.closePanel();
   };
-  search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => { ask(); search.focus(); }, 350); });
+  search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 350); });
 
   const cache = new Map();
   function entryOf(state, room) {
@@ -77,7 +77,7 @@ export function createSidebar(app, shell) {
     for (const id of cache.keys()) if (!state.rooms[id]) cache.delete(id);
   }
 
-  return { element, update, focusSearch: () => { search.focus(); search.select(); } };
+  return { element, update, clearSearch: () => { search.value = ""; }, focusSearch: () => { search.focus(); search.select(); } };
 }
 
 const section = (title, ...buttons) => h("div.section-head", {}, h("h2", {}, title), h("div.section-tools", {}, ...buttons));

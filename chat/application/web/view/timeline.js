@@ -11,11 +11,12 @@ import { createActions } from "./actions.js";
 import { editor } from "./editor.js";
 import { confirm } from "./dialogs.js";
 import { beginning } from "./beginning.js";
+import { titleOf } from "./names.js";
 
 const NEAR = 600;            // pixels from the edge at which more is read
 const GROUP = 5 * 60_000;    // one author's messages within this belong together
 
-export function createTimeline(app, { reply }) {
+export function createTimeline(app, { reply, back }) {
   const list = h("div.messages", { role: "log", aria: { label: "Conversation", live: "off" } });
   const jump = h("button.jump", { type: "button", hidden: true, onclick: toEnd });
   const scroller = h("div.scroller", {}, list);
@@ -45,9 +46,8 @@ export function createTimeline(app, { reply }) {
 
   function update(state, before) {
     const next = state.rooms[state.open] ?? null;
-    const same = ["rooms", "names", "outbox", "open", "me", "connection", "target"].every((part) => state[part] === before[part]);
-    if (same) return;
-    draw(state, next);
+    const same = ["names", "outbox", "open", "me", "connection", "target"].every((part) => state[part] === before[part]);
+    if (!same || next !== room) draw(state, next);
   }
 
   const redraw = () => draw(app.state, app.state.rooms[app.state.open] ?? null);
@@ -83,7 +83,9 @@ export function createTimeline(app, { reply }) {
   function nodes(state) {
     const { timeline, marker } = room;
     const drawn = new Map();
-    const result = [timeline.complete ? beginning(state, room) : h("p.loading", {}, "Earlier messages…")];
+    const empty = !timeline.messages.length && !room.archived;
+    const top = timeline.complete ? `beginning ${titleOf(state, room)} ${empty}` : "earlier";
+    const result = [once(drawn, top, () => (timeline.complete ? beginning(state, room, empty) : h("p.loading", {}, "Earlier messages…")))];
     let last = null;
     let isNew = false;
     const place = (key, deps, message, make) => {
@@ -161,6 +163,7 @@ export function createTimeline(app, { reply }) {
     touch(article);
   });
   list.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.defaultPrevented && !editing) back();
     const step = { ArrowUp: "previous", ArrowDown: "next" }[event.key];
     if (!step || !event.target.matches?.("article")) return;
     let next = event.target;
@@ -209,7 +212,8 @@ export function createTimeline(app, { reply }) {
     const count = !away ? 0 : timeline.atEnd ? timeline.messages.filter((each) => each.seq > seen && each.author !== state.me.id).length : room.unread;
     jump.hidden = !away;
     jump.replaceChildren(count ? `${count} new` : "Latest", icon("down"));
-    if (!focusable?.isConnected) {
+    if (!focusable?.isConnected || !list.contains(document.activeElement)) {
+      if (focusable) focusable.tabIndex = -1;
       focusable = list.querySelector("article:last-of-type");
       if (focusable) focusable.tabIndex = 0;
     }
