@@ -30,8 +30,8 @@ from chat.infra.hub import Hub
 from chat.infra.ids import TimedIds
 from chat.infra.server import address_of, listen, run, server
 from chat.infra.stores.memory import MemoryStore
+from chat.infra.stores.sqlite import SqliteStore
 
-# SQ from chat.infra.stores.sqlite import SqliteStore
 from chat.logic import accounts, answers, keys, messages, pages, rooms, sessions
 from chat.logic.mediator import Tables
 

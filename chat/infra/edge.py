@@ -59,7 +59,7 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def write(self, bundles: Sequence[Bundle]) -> None:
-        if self.close_sent or self.disconnected or not self.handshake_complete:
+        if self.close_sent or self.transport.is_closing() or not self.handshake_complete:
             return
         if len(bundles) == 1:
             self.transport.write(bundles[0].framed)

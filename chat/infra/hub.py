@@ -211,7 +211,11 @@ class Hub:
     def flush(self) -> None:
         unflushed, self._unflushed = self._unflushed, []
         for socket in unflushed:
-            socket.flush()
+            try:
+                socket.flush()
+            except Exception:  # what breaks for one must not keep the others waiting
+                log.exception("a socket broke", account=socket.account)
+                socket.hang_up(LAGGING, "resume")
 
 
 def _tell(sockets: Iterable[Socket], bundle: Bundle) -> None:

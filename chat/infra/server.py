@@ -19,6 +19,7 @@ from chat.infra.edge import HttpEdge, WebSocketEdge
 
 WITHIN: Final = 8.0  # of the ten seconds that a container is given
 SEND_BUFFER: Final = 128 * 1024
+BACKLOG: Final = 4_096  # connections that wait to be accepted
 UNACKNOWLEDGED: Final = 20_000  # milliseconds that sent bytes may stay unacknowledged
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
         listener.bind(address)
+        listener.listen(BACKLOG)  # who comes before uvicorn is up waits
     except OSError:
         listener.close()
         raise
@@ -81,7 +83,7 @@ def server(app: Any, proxies: tuple[str, ...], drain: Callable[[float], Awaitabl
         proxy_headers=bool(proxies),
         forwarded_allow_ips=list(proxies),
         timeout_graceful_shutdown=int(WITHIN / 2),
-        backlog=4_096,
+        backlog=BACKLOG,
     )
     return Server(config, drain)
 

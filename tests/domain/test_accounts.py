@@ -7,7 +7,7 @@ from chat.domain import accounts
 from chat.domain.accounts import Account, InviteCreated, InviteRevoked, InviteUsed, Reading, Session
 from chat.domain.vocabulary import AccountEvent, Command, PrivateEvent, PublicEvent
 
-FORMS = {
+FORMS: dict[type[Command], type[Command]] = {
     accounts.RegisterForm: accounts.Register,
     accounts.LogInForm: accounts.LogIn,
     accounts.ChangePasswordForm: accounts.ChangePassword,

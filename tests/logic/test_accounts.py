@@ -57,7 +57,7 @@ def registered(role: Role = "member", *between: Event) -> list[Event]:
 
 
 def test_the_first_account_owns_the_server_and_needs_no_invitation() -> None:
-    world = NOBODY.when("", EVE).then(*registered("owner"))
+    world = NOBODY.when("fresh", EVE).then(*registered("owner"))
     assert world.look("server:", Server) == Server(accounts=1, owners=("fresh",))
     assert world.look("name:eve", TakenName).account == "fresh"
     account = world.look("account:fresh", Account)
@@ -70,47 +70,47 @@ def test_the_first_account_owns_the_server_and_needs_no_invitation() -> None:
 
 
 def test_the_first_account_is_let_in_even_where_registration_is_closed() -> None:
-    NOBODY.when("", EVE, registration="closed").then(*registered("owner"))
+    NOBODY.when("fresh", EVE, registration="closed").then(*registered("owner"))
 
 
 def test_the_first_account_takes_the_set_up_link_where_one_is_asked_for() -> None:
-    NOBODY.when("", EVE, setup="link").refused("forbidden")
-    NOBODY.when("", INVITED, setup="link").refused("forbidden")
-    NOBODY.when("", INVITED, setup="open").then(*registered("owner"))
-    given().when("", EVE, setup="link", registration="open").then(*registered())
+    NOBODY.when("fresh", EVE, setup="link").refused("forbidden")
+    NOBODY.when("fresh", INVITED, setup="link").refused("forbidden")
+    NOBODY.when("fresh", INVITED, setup="open").then(*registered("owner"))
+    given().when("fresh", EVE, setup="link", registration="open").then(*registered())
 
 
 def test_the_second_account_needs_an_invitation() -> None:
-    given().when("", EVE).refused("closed")
-    given().when("", EVE, registration="closed").refused("closed")
-    given(OPEN).when("", INVITED, registration="closed").refused("closed")
-    given().when("", EVE, registration="open").then(*registered())
+    given().when("fresh", EVE).refused("closed")
+    given().when("fresh", EVE, registration="closed").refused("closed")
+    given(OPEN).when("fresh", INVITED, registration="closed").refused("closed")
+    given().when("fresh", EVE, registration="open").then(*registered())
 
 
 @pytest.mark.parametrize("registration", ["open", "invite"])
 def test_an_invitation_lets_somebody_in(registration: str) -> None:
     used = InviteUsed(account="fresh", invite="open")
-    world = given(OPEN).when("", INVITED, registration=registration)
+    world = given(OPEN).when("fresh", INVITED, registration=registration)
     assert world.then(*registered("member", used)).look("invite:open", Invite).used == 1
 
 
 @pytest.mark.parametrize("registration", ["open", "invite"])
 def test_an_invitation_that_is_not_there_lets_nobody_in(registration: str) -> None:
-    given().when("", INVITED, registration=registration).refused("used_up")
+    given().when("fresh", INVITED, registration=registration).refused("used_up")
 
 
 def test_an_invitation_is_used_up_expires_and_is_revoked() -> None:
     used, revoked = InviteUsed(account="ann", invite="open"), InviteRevoked(account="olga", invite="open")
-    given(OPEN, used).when("", INVITED).refused("used_up")
-    given(OPEN, revoked).when("", INVITED).refused("used_up")
-    given(OPEN).when("", INVITED, now=LATER).refused("used_up")
+    given(OPEN, used).when("fresh", INVITED).refused("used_up")
+    given(OPEN, revoked).when("fresh", INVITED).refused("used_up")
+    given(OPEN).when("fresh", INVITED, now=LATER).refused("used_up")
     almost = LATER.replace("12:00:00.000000", "11:59:59.999999")
-    assert given(OPEN).when("", INVITED, now=almost).recorded
+    assert given(OPEN).when("fresh", INVITED, now=almost).recorded
 
 
 def test_an_invitation_opens_rooms() -> None:
     world = given(TEA, CLUB, OPEN).but("invite:open", rooms=("tea", "club"))
-    world.when("", INVITED).then(
+    world.when("fresh", INVITED).then(
         *registered(
             "member",
             InviteUsed(account="fresh", invite="open"),
@@ -124,7 +124,7 @@ def test_an_invitation_skips_rooms_that_are_archived_or_full() -> None:
     many = {f"m{number}": "member" for number in range(limits.ROOM_MEMBERS)}
     world = given(TEA, CLUB, OPEN, RoomArchived(room="club")).but("invite:open", rooms=("tea", "club"))
     only_used = registered("member", InviteUsed(account="fresh", invite="open"))
-    world.but("room:tea", members=many).when("", INVITED).then(*only_used)
+    world.but("room:tea", members=many).when("fresh", INVITED).then(*only_used)
 
 
 # ---- names
@@ -133,7 +133,7 @@ def test_an_invitation_skips_rooms_that_are_archived_or_full() -> None:
 @pytest.mark.parametrize("name", ["ann", "ANN", "ａｎｎ"])
 def test_a_name_is_taken_however_it_is_written(name: str) -> None:
     taken = Register(name=name, password="hash", token="token")
-    given().when("", taken, registration="open").refused("name_taken", "name")
+    given().when("fresh", taken, registration="open").refused("name_taken", "name")
     given().when("bob", RenameAccount(name=name)).refused("name_taken", "name")
     given().when("olga", CreateBot(name=name, token="token")).refused("name_taken", "name")
 

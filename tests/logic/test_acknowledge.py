@@ -39,7 +39,7 @@ def test_a_direct_room_is_named_also_when_it_stood_open() -> None:
 
 def test_a_new_account_is_named_with_its_session_and_without_its_secrets() -> None:
     command = Register(name="eve", password="a hash", token="another")
-    assert told(NOBODY, "", command) == {"account": "fresh", "session": "fresh"}
+    assert told(NOBODY, "fresh", command) == {"account": "fresh", "session": "fresh"}
     assert told(given(), "adam", CreateBot(name="eve", token="a hash")) == {
         "account": "fresh",
         "session": "fresh",
@@ -48,7 +48,7 @@ def test_a_new_account_is_named_with_its_session_and_without_its_secrets() -> No
 
 def test_a_new_session_is_named() -> None:
     world = given(PasswordSet(account="ann", password="hash"))
-    assert told(world, "", LogIn(account="ann", password="hash", token="t")) == {"session": "fresh"}
+    assert told(world, "ann", LogIn(account="ann", password="hash", token="t")) == {"session": "fresh"}
 
 
 def test_a_new_invitation_is_named() -> None:

@@ -36,36 +36,36 @@ def ann(world: Given) -> Account:
 
 
 def test_who_knows_the_password_logs_in() -> None:
-    world = given(KNOWN).when("", COMES).then(*STARTED)
+    world = given(KNOWN).when("ann", COMES).then(*STARTED)
     assert ann(world).sessions == {"fresh": Session(token="token", started=NOW, expires=IN_90_DAYS)}
 
 
 @pytest.mark.parametrize("account", ["ann", "unheard-of", "robot", "gone"])
 def test_every_reason_not_to_let_somebody_in_reads_the_same(account: str) -> None:
     world = given(PasswordSet(account="gone", password="hash"))
-    refusal = world.when("", LogIn(account=account, password="hash", token="token")).refusal
+    refusal = world.when(account, LogIn(account=account, password="hash", token="token")).refusal
     assert str(refusal) == "wrong_credentials: The name or the password is wrong."
 
 
 def test_a_password_replaced_while_it_was_verified_lets_nobody_in() -> None:
     changed = PasswordSet(account="ann", password="other")
-    given(KNOWN, changed).when("", COMES).refused("wrong_credentials")
+    given(KNOWN, changed).when("ann", COMES).refused("wrong_credentials")
 
 
 def test_who_has_no_password_cannot_log_in_with_none() -> None:
-    given().when("", LogIn(account="robot", password="", token="token")).refused("wrong_credentials")
+    given().when("robot", LogIn(account="robot", password="", token="token")).refused("wrong_credentials")
 
 
 def test_a_one_time_password_is_spent_by_logging_in() -> None:
-    world = given(ONCE).when("", COMES).then(PasswordSpent(account="ann"), *STARTED)
+    world = given(ONCE).when("ann", COMES).then(PasswordSpent(account="ann"), *STARTED)
     assert ann(world).spent
-    world.when("", COMES).refused("wrong_credentials")
+    world.when("ann", COMES).refused("wrong_credentials")
 
 
 def test_the_oldest_session_ends_when_there_are_too_many() -> None:
     names = [f"s{number}" for number in range(limits.ACCOUNT_SESSIONS)]
-    given(KNOWN, sessions("ann", *names[1:])).when("", COMES).then(*STARTED)
-    world = given(KNOWN, sessions("ann", *names)).when("", COMES)
+    given(KNOWN, sessions("ann", *names[1:])).when("ann", COMES).then(*STARTED)
+    world = given(KNOWN, sessions("ann", *names)).when("ann", COMES)
     after = world.then(SessionEnded(account="ann", session="s0"), *STARTED)
     assert list(ann(after).sessions) == [*names[1:], "fresh"]
 

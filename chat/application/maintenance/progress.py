@@ -1,11 +1,12 @@
-"""How far long work has come, on stderr: a bar where somebody looks on, else a line for each tenth."""
+"""How far long work has come, on stderr: a bar where somebody looks on, else a line now and then."""
 
 import sys
 import time
 from typing import Final, TextIO
 
 WIDTH: Final = 30
-PAUSE: Final = 0.2  # seconds between two drawings of the bar
+BAR_PAUSE: Final = 0.2  # seconds between two drawings of the bar
+LINE_PAUSE: Final = 2.0
 
 
 class Progress:
@@ -17,7 +18,7 @@ class Progress:
         self._out = out or sys.stderr
         self._bar = self._out.isatty()
         self._began = time.monotonic()
-        self._drawn = self._began
+        self._told = self._began
         self._tenth = 0
 
     def __enter__(self) -> "Progress":
@@ -29,10 +30,14 @@ class Progress:
             self._out.flush()
 
     def at(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._told < (BAR_PAUSE if self._bar else LINE_PAUSE):
+            return
         if self._bar:
+            self._told = now
             self._draw(done)
         elif (tenth := 10 * done // self._total) > self._tenth:
-            self._tenth = tenth
+            self._told, self._tenth = now, tenth
             print(f"{self._what}: {10 * tenth}% after {self._seconds:.0f} s", file=self._out, flush=True)
 
     @property
@@ -40,10 +45,6 @@ class Progress:
         return time.monotonic() - self._began
 
     def _draw(self, done: int) -> None:
-        now = time.monotonic()
-        if now - self._drawn < PAUSE:
-            return
-        self._drawn = now
         full = WIDTH * done // self._total
         bar = "#" * full + "." * (WIDTH - full)
         self._out.write(f"\r[{bar}] {done:,} of {self._total:,} {self._what}, {self._seconds:.0f} s\x1b[K")

@@ -119,16 +119,18 @@ export function createApp({ account, onEnded, onTrouble }) {
     if (code !== "lost") setTimeout(() => dispatch(event), 3000);
   };
 
-  /** Of several marks in a short time only the last is told. */
+  /** The first mark is told at once; of those in a short time after it only the last. */
   const marks = new Map();
   let marking = null;
   function markRead(room, message) {
     marks.set(room, message);
-    marking ??= setTimeout(() => {
-      marking = null;
-      for (const [each, last] of marks) command("mark_read", { room: each, message: last }).catch(ignore);
-      marks.clear();
-    }, READ_EVERY);
+    if (!marking) tellMarks();
+  }
+
+  function tellMarks() {
+    for (const [room, message] of marks) command("mark_read", { room, message }).catch(ignore);
+    marking = marks.size ? setTimeout(tellMarks, READ_EVERY) : null;
+    marks.clear();
   }
 
   async function presenceOf(room) {

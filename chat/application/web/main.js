@@ -10,20 +10,24 @@ import { toast } from "./view/toast.js";
 
 const root = document.getElementById("root");
 let running = null;
+let turns = 0;
 
 const invitation = () => /^#invite\/(.+)$/.exec(location.hash)?.[1] ?? null;
 
 async function begin(notice = null) {
+  const turn = ++turns;
   running?.stop();
   running = null;
   let here;
   try {
     here = await api.welcome();
   } catch {
+    if (turn !== turns) return;
     root.replaceChildren(entry.unreachable());
     setTimeout(begin, 3000);
     return;
   }
+  if (turn !== turns) return;
   if (here.account) chat(here.account);
   else root.replaceChildren(entry.screen({ ...here, invitation: invitation(), notice, onDone: begin }));
 }
@@ -50,12 +54,17 @@ function logOut() {
 }
 
 async function leave() {
+  const app = running;
+  app.stop();       // or the end of the session would be taken for somebody else's doing
   try {
     await api.logOut();
   } catch (refusal) {
-    if (refusal.code !== "unauthenticated") return toast(refusal.message);
+    if (refusal.code !== "unauthenticated") {
+      toast(refusal.message);
+      return app.start();
+    }
   }
-  running.forgetUnsent();
+  app.forgetUnsent();
   history.replaceState(null, "", "/");
   await begin();
 }

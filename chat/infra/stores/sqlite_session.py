@@ -34,9 +34,13 @@ class Session:
     """Takes one piece of work after the other. `connect` is called on the thread, at the first and after trouble."""
 
     def __init__(self, name: str, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._name = name
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._thread: ThreadPoolExecutor | None = None
+
+    def open(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
 
     async def run(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Cancelled, it is gone at once; the thread goes on to the end of the work and drops what came of it."""
@@ -44,25 +48,25 @@ class Session:
 
     async def finish(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Cancelled, it is gone only when the work has ended: nobody meets a connection in the middle of a turn."""
-        running = self._submit(partial(self._guarded, partial(work, **kwargs), *args))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            while not running.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([running])
-            running.exception()
-            raise
+        return await _ended(self._submit(partial(self._guarded, partial(work, **kwargs), *args)))
+
+    async def roll_back(self) -> None:
+        """Never fails."""
+        if self._thread:
+            await _ended(self._submit(self._roll_back))
 
     async def close(self) -> None:
-        await self.finish(lambda _: self._drop()) if self._connection else None
-        self._thread.shutdown(wait=False)
+        """Everything handed in before is done first."""
+        if self._thread:
+            running, thread = self._submit(self._drop), self._thread
+            self._thread = None
+            thread.shutdown(wait=False)
+            await _ended(running)
 
     def _submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        try:
-            return asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except RuntimeError as error:
-            raise Unavailable("the store is closed") from error
+        if not self._thread:
+            raise Unavailable("the store is not open, or for reading only")
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _guarded(self, work: Callable[..., T], *args: object) -> T:
         try:
@@ -92,3 +96,15 @@ class Session:
         if connection:
             with suppress(sqlite3.Error):
                 connection.close()
+
+
+async def _ended(running: asyncio.Future[T]) -> T:
+    """Wait to the end, and only then be cancelled."""
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        running.exception()  # is looked at, or asyncio complains
+        raise

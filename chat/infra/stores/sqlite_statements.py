@@ -34,7 +34,10 @@ def execute(connection: sqlite3.Connection, batch: Batch, rows: Sequence[Sequenc
 
 def change(connection: sqlite3.Connection, batch: Batch, rows: Sequence[Sequence[Any]]) -> int:
     """How many rows the statement changed."""
-    return sum(run(connection, batch, chunk).rowcount for chunk in chunks(rows))
+    before = connection.total_changes
+    for chunk in chunks(rows):
+        run(connection, batch, chunk)
+    return connection.total_changes - before
 
 
 def chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
@@ -50,7 +53,7 @@ def run(connection: sqlite3.Connection, batch: Batch, rows: Sequence[Sequence[An
 @cache
 def statement(batch: Batch, length: int) -> str:
     row = "(" + ", ".join("?" * (batch.columns.count(",") + 1)) + ")"
-    values = "SELECT * FROM (VALUES " + ", ".join([row] * length) + ") LIMIT ?"
+    values = "SELECT * FROM (VALUES " + ", ".join([row] * length) + ") LIMIT ?"  # noqa: S608
     return f"WITH given({batch.columns}) AS ({values}) {batch.sql}"
 
 
@@ -89,12 +92,8 @@ STREAM = packed(
     "event",
     "log WHERE stream = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
 )
-ANSWERED = Batch(
-    "actor, id", packed("actor, id", "answer", "given CROSS JOIN answered USING (actor, id) LIMIT -1")
-)
-SNAPSHOTS = Batch(
-    "key", packed("key, seq, format", "state", "given CROSS JOIN states USING (key) LIMIT -1")
-)
+ANSWERED = Batch("actor, id", packed("actor, id", "answer", "given CROSS JOIN answered USING (actor, id) LIMIT -1"))
+SNAPSHOTS = Batch("key", packed("key, seq, format", "state", "given CROSS JOIN states USING (key) LIMIT -1"))
 TAILS = Batch(
     "stream, after",
     packed(
@@ -111,9 +110,7 @@ ABOUT = Batch(
         "given CROSS JOIN log USING (about) ORDER BY position LIMIT -1",
     ),
 )
-FIRST_ABOUT = Batch(
-    "about", "SELECT about, min(position) FROM given CROSS JOIN log USING (about) GROUP BY about"
-)
+FIRST_ABOUT = Batch("about", "SELECT about, min(position) FROM given CROSS JOIN log USING (about) GROUP BY about")
 
 APPEND = Batch("position, stream, seq, about, event", "INSERT OR ROLLBACK INTO log SELECT * FROM given")
 ERASE = Batch(
@@ -126,9 +123,7 @@ PUT_STATES = Batch("key, seq, format, state", "REPLACE INTO states SELECT * FROM
 DROP_WORDS = Batch("position, held", "INSERT INTO words(words, rowid, held) SELECT 'delete', * FROM given")
 PUT_WORDS = Batch("position, held", "INSERT INTO words(rowid, held) SELECT * FROM given")
 LIST = Batch("list, key, label", "REPLACE INTO listed SELECT * FROM given")
-UNLIST = Batch(
-    "list, key", "DELETE FROM listed WHERE (list, key) IN (SELECT list, key FROM given)"
-)
+UNLIST = "DELETE FROM listed WHERE list = ? AND key = ?"
 
 # Rows for queries.
 

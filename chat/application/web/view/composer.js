@@ -44,9 +44,12 @@ export function createComposer(app, { editLast }) {
     note.hidden = !text;
   };
 
+  /** The form keeps its height while the text is measured, or the messages above would move. */
   function grow() {
+    form.style.minHeight = `${form.offsetHeight}px`;
     area.style.height = "auto";
     area.style.height = `${Math.min(area.scrollHeight, innerHeight * 0.4)}px`;
+    form.style.minHeight = "";
     check();
   }
 

@@ -150,7 +150,7 @@ export function createTimeline(app, { reply, back }) {
     const message = article?.dataset.seq && messageOf(room?.timeline, Number(article.dataset.seq));
     actions.show(article, message);
   }
-  const articleAt = (node) => (list.contains(node) ? node.closest?.("article[data-seq]") : null);
+  const articleAt = (node) => (list.contains(node) ? node.closest?.("article[data-seq]:not(.editing)") : null);
   list.addEventListener("pointerover", (event) => { if (event.pointerType === "mouse" && !actions.open) touch(articleAt(event.target)); });
   list.addEventListener("pointerleave", () => { if (!actions.open && !articleAt(document.activeElement)) touch(null); });
   list.addEventListener("focusin", (event) => {

@@ -1,0 +1,170 @@
+"""The store that one machine needs: one file, one process, one writer.
+
+One connection writes and alone checkpoints, on a thread of its own: before 3.51.3 SQLite could damage a file in which
+two did. Two more connections only read, each on its thread, each time from one moment of the file; one is for
+searches, so that no search, however long, holds up a load. A commit is on the disk (synchronous=FULL) before it
+returns.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from chat.domain.errors import StoreError, Unusable
+from chat.domain.log import (
+    Begun,
+    ListedRow,
+    Loaded,
+    LogInfo,
+    LogRow,
+    Row,
+    Rows,
+    StateRow,
+    WordsRow,
+    Writes,
+)
+from chat.infra.stores import sqlite_maintenance as maintenance
+from chat.infra.stores import sqlite_schema as schema
+from chat.infra.stores import sqlite_work as work
+from chat.infra.stores.sqlite_session import Session
+
+
+class SqliteStore:
+    """Satisfies `chat.application.ports.Store`. With `read_only` it takes no lock, begins no turn, and can stand
+    beside a process that writes."""
+
+    version = sqlite3.sqlite_version
+
+    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        self.read_only = read_only
+        self._claim: schema.Claim | None = None
+        self._turn = asyncio.Lock()
+        self._holds = False  # the lock, for a turn
+        self._writer = Session("sqlite-writer", partial(schema.connect_writer, self.path))
+        self._reader = Session("sqlite-reader", partial(schema.connect_reader, self.path))
+        self._finder = Session("sqlite-finder", partial(schema.connect_reader, self.path))
+
+    async def open(self, epoch: str, form: int) -> LogInfo:
+        schema.check_library()
+        try:
+            if self.read_only:
+                return await self._open_to_read(form)
+            return await self._open_to_write(epoch, form)
+        except StoreError as error:
+            await self.close()
+            if isinstance(error, Unusable):
+                raise
+            raise Unusable(schema.sentence(self.path, error.__cause__)) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open_to_read(self, form: int) -> LogInfo:
+        self._open_readers()
+        await self._reader.run(schema.check_format, self.path, form)
+        return await self.read_info()
+
+    async def _open_to_write(self, epoch: str, form: int) -> LogInfo:
+        self._claim = schema.Claim(self.path)
+        self._writer.open()
+        await self._writer.finish(schema.prepare, self.path, epoch, form)
+        self._open_readers()
+        return await self.read_info()
+
+    def _open_readers(self) -> None:
+        self._reader.open()
+        self._finder.open()
+
+    async def close(self) -> None:
+        """The writer last, which leaves one file: what is in the write-ahead log goes to its place."""
+        await self._reader.close()
+        await self._finder.close()
+        await self._writer.close()
+        if self._claim:
+            self._claim.release()
+            self._claim = None
+
+    # A turn.
+
+    async def begin(self, after: int, asked: Sequence[tuple[str, str]], keys: Sequence[str]) -> Begun:
+        await self._turn.acquire()
+        self._holds = True
+        try:
+            return await self._writer.finish(work.begin, after, asked, keys)
+        except BaseException:
+            await self.abandon()
+            raise
+
+    async def load_locked(self, keys: Sequence[str]) -> Loaded:
+        return await self._writer.finish(work.within_turn, work.load, keys)
+
+    async def read_about(self, names: Sequence[str]) -> list[LogRow]:
+        return await self._writer.finish(work.within_turn, work.read_about, names)
+
+    async def commit(self, writes: Writes) -> None:
+        try:
+            await self._writer.finish(work.within_turn, work.commit, writes)
+        finally:
+            self._let_go()
+
+    async def abandon(self) -> None:
+        if not self._holds:
+            return
+        try:
+            await self._writer.roll_back()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._holds:
+            self._holds = False
+            self._turn.release()
+
+    # Reading beside turns.
+
+    async def load(self, keys: Sequence[str]) -> Loaded:
+        return await self._reader.run(work.snapshot, work.load, keys)
+
+    async def read_log(self, after: int, limit: int) -> list[LogRow]:
+        return await self._reader.run(work.read_log, after, limit)
+
+    async def read_stream(self, stream: str, after: int, upto: int, limit: int) -> list[LogRow]:
+        return await self._reader.run(work.read_stream, stream, after, upto, limit)
+
+    async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
+        return await self._finder.run(work.snapshot, work.find, rows)
+
+    # Maintenance.
+
+    async def read_info(self) -> LogInfo:
+        return await self._reader.run(work.read_info)
+
+    async def write_epoch(self, epoch: str) -> None:
+        async with self._turn:
+            await self._writer.finish(work.transaction, maintenance.write_epoch, epoch)
+
+    async def read_states(self, after: str, limit: int, *, rebuilt: bool = False) -> list[StateRow]:
+        return await self._finder.run(maintenance.read_states, after, limit, rebuilt)
+
+    async def read_listed(self, after: tuple[str, str], limit: int, *, rebuilt: bool = False) -> list[ListedRow]:
+        return await self._finder.run(maintenance.read_listed, after, limit, rebuilt)
+
+    async def read_words(self, after: tuple[str, int], limit: int, *, rebuilt: bool = False) -> list[tuple[str, int]]:
+        return await self._finder.run(work.snapshot, maintenance.read_words, after, limit, rebuilt)
+
+    async def start_rebuild(self) -> None:
+        async with self._turn:
+            await self._writer.finish(work.transaction, maintenance.start_rebuild)
+
+    async def write_rebuilt(
+        self, states: Sequence[StateRow], words: Sequence[WordsRow], listed: Sequence[ListedRow]
+    ) -> None:
+        async with self._turn:
+            await self._writer.finish(work.transaction, maintenance.write_rebuilt, states, words, listed)
+
+    async def finish_rebuild(self) -> None:
+        async with self._turn:
+            await self._writer.finish(work.transaction, maintenance.finish_rebuild)

@@ -1,0 +1,72 @@
+"""Work beside the daily: the epoch, reading what is folded page by page, and putting a fold anew in its place."""
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from chat.domain.log import ListedRow, StateRow, WordsRow
+from chat.infra.stores import sqlite_statements as say
+from chat.infra.stores.sqlite_statements import Batch, anew, change
+from chat.infra.stores.sqlite_work import ask, quoted
+
+FOLDED: Final = ("states", "words", "listed")
+
+
+def write_epoch(connection: sqlite3.Connection, epoch: str) -> None:
+    connection.execute("UPDATE log_info SET epoch = ?", (epoch,))
+
+
+def read_states(connection: sqlite3.Connection, after: str, limit: int, rebuilt: bool) -> list[StateRow]:
+    return [StateRow._make(row) for row in ask(connection, of(say.READ_STATES, rebuilt), after, limit)]
+
+
+def read_listed(connection: sqlite3.Connection, after: tuple[str, str], limit: int, rebuilt: bool) -> list[ListedRow]:
+    found = connection.execute(of(say.READ_LISTED, rebuilt), (*after, limit))
+    return [ListedRow._make(row) for row in found.fetchall()]
+
+
+def read_words(
+    connection: sqlite3.Connection, after: tuple[str, int], limit: int, rebuilt: bool
+) -> list[tuple[str, int]]:
+    word, position = after
+    found: list[tuple[str, int]] = []
+    if word:
+        values = (word, quoted(word), position, limit)
+        found = connection.execute(of(say.READ_WORD, rebuilt), values).fetchall()
+        word += "\0"  # the next that there can be
+    rest = (word, limit - len(found))
+    return found + connection.execute(of(say.READ_WORDS, rebuilt), rest).fetchall()
+
+
+def start_rebuild(connection: sqlite3.Connection) -> None:
+    for table in FOLDED:
+        connection.execute(f"DROP TABLE IF EXISTS {table}_new")
+        [[sql]] = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchall()
+        connection.execute(re.sub(rf'TABLE "?{table}"?', f"TABLE {table}_new", sql, count=1))
+
+
+def write_rebuilt(
+    connection: sqlite3.Connection,
+    states: Sequence[StateRow],
+    words: Sequence[WordsRow],
+    listed: Sequence[ListedRow],
+) -> None:
+    filed = sorted((row.position, " ".join(row.after)) for row in words if row.after)
+    change(connection, batch(say.PUT_STATES), states)
+    change(connection, batch(say.PUT_WORDS), filed)
+    change(connection, batch(say.LIST), listed)
+
+
+def finish_rebuild(connection: sqlite3.Connection) -> None:
+    for table in FOLDED:
+        connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"ALTER TABLE {table}_new RENAME TO {table}")
+
+
+def of(sql: str, rebuilt: bool) -> str:
+    return anew(sql) if rebuilt else sql
+
+
+def batch(one: Batch) -> Batch:
+    return Batch(one.columns, anew(one.sql))
