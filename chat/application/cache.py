@@ -5,10 +5,12 @@ stream has come since it was written, so that the turn knows when to write it ag
 """
 
 from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from chat.application.codec import Codec
-from chat.domain.log import Loaded, Recorded, Stored
+from chat.domain.log import Entry, Loaded, Recorded, Stored
 from chat.logic.mediator import Tables, Version, advance, touched
 
 SIZE: Final = 48 * 1024 * 1024  # bytes of encoded states, each counted as LEAST or more
@@ -40,6 +42,7 @@ class Cache:
         self._codec = codec
         self._entries: OrderedDict[str, Cached] = OrderedDict()  # the most recently used stand last
         self._size = 0
+        self._in_use = False
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -54,11 +57,14 @@ class Cache:
     def entry(self, key: str) -> Cached | None:
         return self._entries.get(key)
 
-    def admit(self, loaded: Loaded) -> None:
-        """Take states in as the store had them at `loaded.position`, unless they are here already."""
-        for key, stored in loaded.states.items():
-            if key not in self._entries:
-                self._put(key, self._cached(key, stored, loaded.position))
+    def admit(self, loaded: Loaded, since: Sequence[Entry] = ()) -> None:
+        """Take states in as the store had them at `loaded.position`, unless they are here already. `since` is what
+        has been told meanwhile."""
+        new = [key for key in loaded.states if key not in self._entries]
+        for key in new:
+            self._put(key, self._cached(key, loaded.states[key], loaded.position))
+        for position, record, _ in since:
+            self.fold(position, record, new)
 
     def _cached(self, key: str, stored: Stored, position: int) -> Cached:
         snapshot, tail = stored
@@ -89,14 +95,14 @@ class Cache:
             self._size += max(size, LEAST) - max(entry.size, LEAST)
             entry.written, entry.size, entry.tail = seq, size, 0
 
-    def fold(self, position: int, record: Recorded) -> None:
-        """Take an event of another's turn into the states that are here and do not have it yet.
+    def fold(self, position: int, record: Recorded, among: Collection[str] | None = None) -> None:
+        """Take an event of another's turn into the states that are here, `among` these, and do not have it yet.
 
         A state whose own stream would jump is dropped: it is loaded again when it is asked for.
         """
         for key in touched(self._tables, record):
             entry = self._entries.get(key)
-            if entry is None or entry.loaded_at >= position:
+            if entry is None or entry.loaded_at >= position or (among is not None and key not in among):
                 continue
             if key == record.stream and entry.version.seq + 1 != record.seq:
                 self.drop(key)
@@ -111,7 +117,17 @@ class Cache:
         self._entries.clear()
         self._size = 0
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """A turn is under way: what it has seen stays at hand until it is over."""
+        self._in_use = True
+        try:
+            yield
+        finally:
+            self._in_use = False
+            self.trim()
+
     def trim(self) -> None:
         """Back within the bound, least recently used first."""
-        while self._size > SIZE:
+        while self._size > SIZE and not self._in_use:
             self.drop(next(iter(self._entries)))

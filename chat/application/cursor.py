@@ -6,7 +6,8 @@ tells the sockets, in order. Nothing else touches either, so all cases of order 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from chat.application.cache import Cache
@@ -30,6 +31,7 @@ class Cursor:
         self._cache = cache
         self._teller = teller
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._listening: list[list[Entry]] = []
 
     def take_in(self, entries: Sequence[Entry], settled: Mapping[str, Version] | None = None) -> None:
         """Go on to the last of `entries`. `settled` is what they fold to, where a turn has folded them already.
@@ -50,6 +52,8 @@ class Cursor:
                 self._cache.settle(key, version, self.position)
         self._cache.trim()
         self._teller.tell(news)
+        for heard in self._listening:
+            heard.extend(news)
         self._wake()
 
     async def reach(self, position: int) -> None:
@@ -58,6 +62,16 @@ class Cursor:
             future = asyncio.get_running_loop().create_future()
             self._waiting.append((position, future))
             await future
+
+    @contextmanager
+    def meanwhile(self) -> Iterator[list[Entry]]:
+        """A list of what is taken in from now on; for whoever reads the store, which may be behind or ahead."""
+        heard: list[Entry] = []
+        self._listening.append(heard)
+        try:
+            yield heard
+        finally:
+            self._listening = [other for other in self._listening if other is not heard]
 
     def _wake(self) -> None:
         if not self._waiting:

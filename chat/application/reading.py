@@ -1,7 +1,7 @@
 """Questions, answered beside turns: on the states at hand where they are, else on the store's.
 
-What is missing is loaded and taken into the cache, and the question waits until the cursor is where the load was: so
-all the states that one answer is made of are of one moment, the cursor's.
+What is missing is loaded. It enters the cache once the cursor is where the load was, with what was told meanwhile
+folded in: so all the states that one answer is made of are of one moment, the cursor's.
 """
 
 from collections.abc import Callable
@@ -46,21 +46,26 @@ class Reading:
         Nothing happens between the try that succeeds and the return. Raises what `look` raises, or `Refused`
         `unavailable` when the store does not answer.
         """
-        for _ in range(ROUNDS):
-            try:
-                return look(self.context(actor, session))
-            except Missing as missing:
-                await self._load(missing.keys)
+        try:
+            for _ in range(ROUNDS):
+                try:
+                    return look(self.context(actor, session))
+                except Missing as missing:
+                    await self._load(missing.keys)
+        finally:
+            self._cache.trim()
         raise Refused("unavailable", retry_after=1.0)
 
     async def _load(self, keys: tuple[str, ...]) -> None:
-        try:
-            loaded = await self._store.load(keys)
-        except Unavailable:
-            raise Refused("unavailable", retry_after=1.0) from None
-        if loaded.position >= self._cursor.position:  # else events that it lacks have passed by meanwhile
-            self._cache.admit(loaded)
-        await self._cursor.reach(loaded.position)
+        before = self._cursor.position
+        with self._cursor.meanwhile() as since:
+            try:
+                loaded = await self._store.load(keys)
+            except Unavailable:
+                raise Refused("unavailable", retry_after=1.0) from None
+            await self._cursor.reach(loaded.position)
+            if loaded.position >= before:  # else the store showed a view so old that nobody knows what it lacks
+                self._cache.admit(loaded, since)
 
     async def answer(self, query: Query, actor: str = "", session: str = "") -> Any:
         """The answer to a query, ready to be encoded. Raises `Refused`."""

@@ -105,6 +105,10 @@ class Turns:
             batch[0].reply(Refused("internal"))
 
     async def _carry_out(self, batch: Sequence[Waiting]) -> list[Outcome]:
+        with self._cache.in_use():
+            return await self._decide_and_commit(batch)
+
+    async def _decide_and_commit(self, batch: Sequence[Waiting]) -> list[Outcome]:
         begun = await self._begin(batch)
         try:
             turned, outcomes = await self._decide(batch, begun)
@@ -130,11 +134,11 @@ class Turns:
                 if begun.format > FORMAT:
                     raise Outdated
                 self._cursor.take_in([self._codec.entry(row) for row in begun.tail])
-                self._cache.admit(begun.loaded)
             except BaseException:
                 await self._store.abandon()
                 raise
             if self._cursor.position == begun.head:
+                self._cache.admit(begun.loaded)
                 return begun
             await self._store.abandon()
             await self.catch_up()

@@ -64,7 +64,12 @@ def happening(chance: Random, steps: int) -> Iterator[Step]:
 def carried_out(world: Given, wished: Wish, number: int) -> Step:
     """An hour after the one before; who registers or logs in acts for the account."""
     fresh = f"id{number}"
-    beside = {"fresh": fresh, "now": later(NOW, timedelta(hours=number)), "session": wished.session, "registration": "open"}
+    beside = {
+        "fresh": fresh,
+        "now": later(NOW, timedelta(hours=number)),
+        "session": wished.session,
+        "registration": "open",
+    }
     match wished.command:
         case Register():
             actor = fresh

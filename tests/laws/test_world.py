@@ -19,6 +19,10 @@ def test_every_command_is_wished_carried_out_and_refused() -> None:
         for step in history.steps:
             carried[type(step.wish.command)] += bool(step.outcome.recorded)
     import collections
-    refused=collections.Counter((type(s.wish.command).__name__, s.outcome.refusal.code) for h in HISTORIES for s in h.steps if s.outcome.refusal)
-    print({k.__name__:v for k,v in carried.items()}); print(refused)
+
+    refused = collections.Counter(
+        (type(s.wish.command).__name__, s.outcome.refusal.code) for h in HISTORIES for s in h.steps if s.outcome.refusal
+    )
+    print({k.__name__: v for k, v in carried.items()})
+    print(refused)
     assert [kind.__name__ for kind, times in carried.items() if not times] == []

@@ -25,11 +25,27 @@ from chat.domain.vocabulary import Command, Query, State
 from chat.logic.keys import id_of
 
 NAMES: Final = ["ann", "Ann", "bob", "cat", "dan", "eve", "ｂｏｂ", "a.b-c", "Жанна", "日本", "fay", "gil", "hal"]
-WORDS: Final = ["hi", "Hello, @ann!", "@bob @cat. @Ann", "日本 🎉", "\x01 x\n", "me@bob", "tea", "long-enough", "+1", "🎉"]
+WORDS: Final = [
+    "hi",
+    "Hello, @ann!",
+    "@bob @cat. @Ann",
+    "日本 🎉",
+    "\x01 x\n",
+    "me@bob",
+    "tea",
+    "long-enough",
+    "+1",
+    "🎉",
+]
 PEOPLE: Final = 5  # accounts that a world has before it does much else
 ROOMS: Final = 3
 # What people do beside everything else, so that rooms fill and there is something to take back.
-MOSTLY: Final = (*[SendMessage] * 12, *[AddReaction, JoinRoom, AddMember] * 2, PinMessage, RemoveReaction)
+MOSTLY: Final[Sequence[type[Command]]] = (
+    *[SendMessage] * 12,
+    *[AddReaction, JoinRoom, AddMember] * 2,
+    PinMessage,
+    RemoveReaction,
+)
 
 
 class Wish(NamedTuple):
@@ -97,7 +113,9 @@ def begin(chance: Random, seen: Seen, kind: type[Command | Query]) -> Scene:
         return Scene(seen, kind, _somebody(chance, seen, rulers), {})
     open_rooms = [name for name, room in seen.rooms.items() if not room.archived]
     room = chance.choice([*open_rooms, *open_rooms, *seen.rooms])
-    return Scene(seen, kind, _somebody(chance, seen, list(seen.rooms[room].members)), {"room": room})
+    members = seen.rooms[room].members
+    mostly = [name for name in seen.accounts if name not in members] if kind is JoinRoom else list(members)
+    return Scene(seen, kind, _somebody(chance, seen, mostly), {"room": room})
 
 
 def _somebody(chance: Random, seen: Seen, mostly: list[str]) -> str:

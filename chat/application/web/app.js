@@ -196,7 +196,7 @@ export function createApp({ account, onEnded, onTrouble }) {
 
   return {
     get state() { return store.state; },
-    show: store.show, draw: store.draw, dispatch, query, command, attempt,
+    show: store.show, dispatch, query, command, attempt,
     send, tellTyping, readMore, readMembers, accounts,
     openRoom: (room, target) => dispatch({ type: "room_opened", room, target }),
     closeRoom: () => dispatch({ type: "room_closed" }),

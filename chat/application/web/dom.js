@@ -34,8 +34,6 @@ const PATHS = {
   send: "M12 19V5M6 11l6-6 6 6",
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
   compass: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM15.5 8.5l-2 5-5 2 2-5z",
-  pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7",
-  check: "M5 13l4 4L19 7",
 };
 
 /** An icon drawn with lines, silent to screen readers: its button has the name. */
@@ -55,7 +53,7 @@ export const iconButton = (name, label, onclick, more = {}) =>
   h("button.icon-button", { type: "button", title: label, onclick, ...more, aria: { label, ...more.aria } }, icon(name));
 
 /** One of twelve tints, always the same for the same id. */
-export function hueOf(id) {
+function hueOf(id) {
   let sum = 0;
   for (const character of id) sum = (sum * 31 + character.codePointAt(0)) % 9973;
   return String(sum % 12);

@@ -59,7 +59,5 @@ export function createStore(carryOut, onChange) {
     get state() { return state; },
     /** @param {(state, before) => void} view called once a frame while the state changes */
     show(view) { views.add(view); schedule(); },
-    /** Draws at once, for those who must measure what they did. */
-    draw,
   };
 }

@@ -7,7 +7,7 @@ before its first row is taken in.
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import nlargest, nsmallest
 from itertools import chain, islice, takewhile
 from math import inf
@@ -42,25 +42,31 @@ class Log:
         self.streams: defaultdict[str, list[int]] = defaultdict(list)  # positions, in the order of their seqs
         self.abouts: defaultdict[str, list[int]] = defaultdict(list)
 
+    def append(self, row: LogRow) -> None:
+        self.rows.append(row)
+        insort(self.streams[row.stream], row.position, key=self._seq)
+        if row.about is not None:
+            self.abouts[row.about].append(row.position)
+
+    def erase(self, position: int, event: bytes) -> None:
+        self.rows[position - 1] = self.rows[position - 1]._replace(event=event)
+
     def at(self, positions: Iterable[int]) -> list[LogRow]:
         return [self.rows[position - 1] for position in positions]
 
-    def seq(self, position: int) -> int:
-        return self.rows[position - 1].seq
-
     def stream(self, stream: str, after: int, upto: float = inf) -> list[LogRow]:
         positions = self.streams.get(stream, [])
-        low, high = (bisect_right(positions, seq, key=self.seq) for seq in (after, upto))
+        low, high = (bisect_right(positions, seq, key=self._seq) for seq in (after, upto))
         return self.at(positions[low:high])
 
     def has(self, stream: str, seq: int) -> bool:
         return bool(self.stream(stream, seq - 1, seq))
 
-    def append(self, row: LogRow) -> None:
-        self.rows.append(row)
-        insort(self.streams[row.stream], row.position, key=self.seq)
-        if row.about is not None:
-            self.abouts[row.about].append(row.position)
+    def about(self, names: Iterable[str]) -> list[LogRow]:
+        return self.at(sorted(chain.from_iterable(self.abouts.get(name, ()) for name in set(names))))
+
+    def _seq(self, position: int) -> int:
+        return self.rows[position - 1].seq
 
 
 class Fold:
@@ -69,36 +75,68 @@ class Fold:
     def __init__(self) -> None:
         self.states: dict[str, StateRow] = {}
         self.keys: list[str] = []  # of the states, sorted
-        self.words: defaultdict[str, set[int]] = defaultdict(set)
-        self.labels: dict[tuple[str, str], str] = {}  # (list, key) -> label
+        self.words: defaultdict[str, set[int]] = defaultdict(set)  # positions
+        self.labels: dict[tuple[str, str], str] = {}  # of (list, key)
         self.listed: list[tuple[str, str, str]] = []  # (list, label, key), sorted
 
     def put(self, log: Log, states: Iterable[StateRow], words: Iterable[WordsRow], listed: Iterable[ListedRow]) -> None:
         for state in states:
-            self.put_state(state)
+            self._put_state(state)
         for row in words:
-            self.put_words(row.position or log.abouts[row.key][0], row)
+            self._put_words(row.position or log.abouts[row.key][0], row)
         for entry in listed:
-            self.put_listed(entry)
+            self._put_listed(entry)
 
-    def put_state(self, row: StateRow) -> None:
+    def _put_state(self, row: StateRow) -> None:
         if row.key not in self.states:
             insort(self.keys, row.key)
         self.states[row.key] = row
 
-    def put_words(self, position: int, row: WordsRow) -> None:
+    def _put_words(self, position: int, row: WordsRow) -> None:
         for word in row.before:
             self.words[word].discard(position)
         for word in row.after:
             self.words[word].add(position)
 
-    def put_listed(self, row: ListedRow) -> None:
+    def _put_listed(self, row: ListedRow) -> None:
         old = self.labels.pop((row.list, row.key), None)
         if old is not None:
             del self.listed[bisect_left(self.listed, (row.list, old, row.key))]
         if row.label is not None:
             self.labels[row.list, row.key] = row.label
             insort(self.listed, (row.list, row.label, row.key))
+
+    def find(self, log: Log, rows: Rows) -> list[Row]:
+        match rows:
+            case Range():
+                return self._range(rows)
+            case Holding():
+                return [self._row(log, position) for position in self._holding(rows)]
+            case Listed():
+                return self._listed(rows)
+            case _:
+                assert_never(rows)
+
+    def _range(self, rows: Range) -> list[Row]:
+        low, high = bisect_left(self.keys, rows.first), bisect_right(self.keys, rows.last)
+        keys = (self.keys[at] for at in (range(high - 1, low - 1, -1) if rows.newest else range(low, high)))
+        return [Row(key, self.states[key].state) for key in islice(keys, rows.limit)]
+
+    def _holding(self, rows: Holding) -> list[int]:
+        groups = [(word,) for word in rows.words] + list(rows.among)
+        if not groups:
+            return []
+        found = set.intersection(*(set().union(*(self.words.get(word, ()) for word in group)) for group in groups))
+        return nlargest(rows.limit, (at for at in found if rows.before is None or at < rows.before))
+
+    def _row(self, log: Log, position: int) -> Row:
+        key = log.rows[position - 1].about or ""
+        return Row(key, self.states[key].state, position)
+
+    def _listed(self, rows: Listed) -> list[Row]:
+        behind = islice(self.listed, bisect_right(self.listed, (rows.list, *rows.after)), None)
+        on_it = takewhile(lambda entry: entry[0] == rows.list, behind)
+        return list(islice((Row(key) for _, label, key in on_it if rows.text in label), rows.limit))
 
 
 class Memory:
@@ -112,20 +150,65 @@ class Memory:
         self.anew: Fold | None = None
         self.lock = asyncio.Lock()
 
+    def open(self, epoch: str, form: int) -> None:
+        epoch, found = self.info or (epoch, form)
+        if found > form:
+            raise Unusable(f"The log was written by a newer version (format {found}, this one knows {form}).")
+        self.info = (epoch, form)
+
+    def about(self) -> LogInfo:
+        if self.info is None:
+            raise Unavailable("the store is not open")
+        return LogInfo(*self.info, len(self.log.rows))
+
+    def folded(self, rebuilt: bool = False) -> Fold:
+        if rebuilt and self.anew is None:
+            raise Unavailable("no rebuild was started")
+        return self.anew if rebuilt and self.anew else self.fold
+
+    def load(self, keys: Iterable[str]) -> Loaded:
+        return Loaded(len(self.log.rows), {key: self._stored(key) for key in keys})
+
+    def _stored(self, key: str) -> Stored:
+        snapshot = self.fold.states.get(key)
+        return Stored(snapshot, tuple(self.log.stream(key, snapshot.seq if snapshot else 0)))
+
+    def check(self, writes: Writes) -> None:
+        """Raise `Poisoned` unless all of it can be taken in."""
+        head = len(self.log.rows)
+        if any(row.position != position for position, row in enumerate(writes.log, head + 1)):
+            raise Poisoned(f"the positions do not follow {head} one by one")
+        places = [(row.stream, row.seq) for row in writes.log]
+        if len(set(places)) < len(places) or any(self.log.has(*place) for place in places):
+            raise Poisoned("a place in a stream is taken")
+        answered = [(row.actor, row.id) for row in writes.answers]
+        if len(set(answered)) < len(answered) or any(who in self.answers for who in answered):
+            raise Poisoned("a command was answered before")
+        if any(not 0 < row.position <= head + len(writes.log) for row in writes.erasures):
+            raise Poisoned("an erasure is of no event")
+        abouts = self.log.abouts.keys() | {row.about for row in writes.log}
+        if any(not row.position and row.key not in abouts for row in writes.words):
+            raise Poisoned("words are of a key that no event is about")
+
+    def take(self, writes: Writes) -> None:
+        for row in writes.log:
+            self.log.append(row)
+        for erasure in writes.erasures:
+            self.log.erase(*erasure)
+        self.answers.update(((row.actor, row.id), row.answer) for row in writes.answers)
+        self.fold.put(self.log, writes.states, writes.words, writes.listed)
+
 
 class MemoryStore:
     """Satisfies `chat.application.ports.Store`, for one node. Opened again, its memory has what it had."""
 
     def __init__(self, memory: Memory | None = None) -> None:
         self.memory = memory or Memory()
-        self.holds = False  # the lock
+        self._holds = False  # the lock
 
     async def open(self, epoch: str, form: int) -> LogInfo:
-        known, found = self.memory.info or (epoch, form)
-        if found > form:
-            raise Unusable(f"the log is of format {found}, this version knows {form}: start the newer version")
-        self.memory.info = (known, form)
-        return await self.read_info()
+        self.memory.open(epoch, form)
+        return self.memory.about()
 
     async def close(self) -> None:
         await self.abandon()
@@ -133,44 +216,43 @@ class MemoryStore:
     # A turn.
 
     async def begin(self, after: int, asked: Sequence[tuple[str, str]], keys: Sequence[str]) -> Begun:
-        await self.memory.lock.acquire()
-        self.holds = True
-        answered = {who: self.memory.answers[who] for who in asked if who in self.memory.answers}
-        tail = tuple(self.memory.log.rows[after : after + TAIL])
-        return Begun(len(self.memory.log.rows), self._info()[1], tail, answered, self._load(keys))
+        memory = self.memory
+        await memory.lock.acquire()
+        self._holds = True
+        _, form, head = memory.about()
+        tail = tuple(memory.log.rows[after : after + TAIL])
+        answered = {who: memory.answers[who] for who in asked if who in memory.answers}
+        return Begun(head, form, tail, answered, memory.load(keys))
 
     async def load_locked(self, keys: Sequence[str]) -> Loaded:
-        return self._load(keys)
+        self._still_holding()
+        return self.memory.load(keys)
 
     async def read_about(self, names: Sequence[str]) -> list[LogRow]:
-        return self.memory.log.at(
-            sorted(chain.from_iterable(self.memory.log.abouts.get(name, ()) for name in set(names)))
-        )
+        self._still_holding()
+        return self.memory.log.about(names)
 
     async def commit(self, writes: Writes) -> None:
+        self._still_holding()
         try:
-            check(self.memory.log, self.memory.answers, writes)
-            self._take(writes)
+            self.memory.check(writes)
+            self.memory.take(writes)
         finally:
             await self.abandon()
 
     async def abandon(self) -> None:
-        if self.holds:
-            self.holds = False
+        if self._holds:
+            self._holds = False
             self.memory.lock.release()
 
-    def _take(self, writes: Writes) -> None:
-        for row in writes.log:
-            self.memory.log.append(row)
-        for position, event in writes.erasures:
-            self.memory.log.rows[position - 1] = self.memory.log.rows[position - 1]._replace(event=event)
-        self.memory.answers.update(((row.actor, row.id), row.answer) for row in writes.answers)
-        self.memory.fold.put(self.memory.log, writes.states, writes.words, writes.listed)
+    def _still_holding(self) -> None:
+        if not self._holds:
+            raise Unavailable("the turn has ended")
 
     # Reading beside turns.
 
     async def load(self, keys: Sequence[str]) -> Loaded:
-        return self._load(keys)
+        return self.memory.load(keys)
 
     async def read_log(self, after: int, limit: int) -> list[LogRow]:
         return self.memory.log.rows[after : after + limit]
@@ -179,73 +261,28 @@ class MemoryStore:
         return self.memory.log.stream(stream, after, upto)[:limit]
 
     async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
-        return [self._find(one) for one in rows]
-
-    def _load(self, keys: Sequence[str]) -> Loaded:
-        return Loaded(len(self.memory.log.rows), {key: self._stored(key) for key in keys})
-
-    def _stored(self, key: str) -> Stored:
-        snapshot = self.memory.fold.states.get(key)
-        return Stored(snapshot, tuple(self.memory.log.stream(key, snapshot.seq if snapshot else 0)))
-
-    def _find(self, rows: Rows) -> list[Row]:
-        match rows:
-            case Range():
-                return self._range(rows)
-            case Holding():
-                return self._holding(rows)
-            case Listed():
-                return self._listed(rows)
-            case _:
-                assert_never(rows)
-
-    def _range(self, rows: Range) -> list[Row]:
-        keys = self.memory.fold.keys
-        low, high = bisect_left(keys, rows.first), bisect_right(keys, rows.last)
-        if rows.newest:
-            found = keys[max(low, high - rows.limit) : high][::-1]
-        else:
-            found = keys[low : min(high, low + rows.limit)]
-        return [Row(key, self.memory.fold.states[key].state) for key in found]
-
-    def _holding(self, rows: Holding) -> list[Row]:
-        words = self.memory.fold.words
-        groups = [{word} for word in rows.words] + [set(group) for group in rows.among]
-        if not groups:
-            return []
-        filed = set.intersection(*(set().union(*(words.get(word, ()) for word in group)) for group in groups))
-        found = nlargest(rows.limit, (at for at in filed if rows.before is None or at < rows.before))
-        return [self._row(position) for position in found]
-
-    def _row(self, position: int) -> Row:
-        key = self.memory.log.rows[position - 1].about or ""
-        return Row(key, self.memory.fold.states[key].state, position)
-
-    def _listed(self, rows: Listed) -> list[Row]:
-        behind = islice(self.memory.fold.listed, bisect_right(self.memory.fold.listed, (rows.list, *rows.after)), None)
-        on_it = takewhile(lambda entry: entry[0] == rows.list, behind)
-        return list(islice((Row(key) for _, label, key in on_it if rows.text in label), rows.limit))
+        return [self.memory.fold.find(self.memory.log, one) for one in rows]
 
     # Maintenance.
 
     async def read_info(self) -> LogInfo:
-        return LogInfo(*self._info(), len(self.memory.log.rows))
+        return self.memory.about()
 
     async def write_epoch(self, epoch: str) -> None:
         async with self.memory.lock:
-            self.memory.info = (epoch, self._info()[1])
+            self.memory.info = (epoch, self.memory.about().format)
 
     async def read_states(self, after: str, limit: int, *, rebuilt: bool = False) -> list[StateRow]:
-        fold = self._folded(rebuilt)
+        fold = self.memory.folded(rebuilt)
         low = bisect_right(fold.keys, after)
         return [fold.states[key] for key in fold.keys[low : low + limit]]
 
     async def read_listed(self, after: tuple[str, str], limit: int, *, rebuilt: bool = False) -> list[ListedRow]:
-        labels = self._folded(rebuilt).labels
+        labels = self.memory.folded(rebuilt).labels
         return [ListedRow(*at, labels[at]) for at in nsmallest(limit, (at for at in labels if at > after))]
 
     async def read_words(self, after: tuple[str, int], limit: int, *, rebuilt: bool = False) -> list[tuple[str, int]]:
-        words = self._folded(rebuilt).words
+        words = self.memory.folded(rebuilt).words
         filed = ((word, position) for word, positions in words.items() for position in positions)
         return nsmallest(limit, (at for at in filed if at > after))
 
@@ -255,37 +292,9 @@ class MemoryStore:
     async def write_rebuilt(
         self, states: Sequence[StateRow], words: Sequence[WordsRow], listed: Sequence[ListedRow]
     ) -> None:
-        self._folded(True).put(self.memory.log, states, words, listed)
+        self.memory.folded(rebuilt=True).put(self.memory.log, states, words, listed)
 
     async def finish_rebuild(self) -> None:
         async with self.memory.lock:
-            self.memory.fold, self.memory.anew = self._folded(True), None
-
-    def _info(self) -> tuple[str, int]:
-        if self.memory.info is None:
-            raise Unavailable("the store is not open")
-        return self.memory.info
-
-    def _folded(self, rebuilt: bool) -> Fold:
-        fold = self.memory.anew if rebuilt else self.memory.fold
-        if fold is None:
-            raise Unavailable("no rebuild was started")
-        return fold
-
-
-def check(log: Log, answers: Container[tuple[str, str]], writes: Writes) -> None:
-    """Raise `Poisoned` unless all of it can be taken in."""
-    head = len(log.rows)
-    if any(row.position != position for position, row in enumerate(writes.log, head + 1)):
-        raise Poisoned(f"the positions do not follow {head} one by one")
-    places = [(row.stream, row.seq) for row in writes.log]
-    if len(set(places)) < len(places) or any(log.has(*place) for place in places):
-        raise Poisoned("a place in a stream is given twice")
-    answered = [(row.actor, row.id) for row in writes.answers]
-    if len(set(answered)) < len(answered) or any(who in answers for who in answered):
-        raise Poisoned("a command is answered twice")
-    if any(not 0 < row.position <= head + len(writes.log) for row in writes.erasures):
-        raise Poisoned("an erasure is of no event")
-    new = {row.about for row in writes.log}
-    if any(not row.position and row.key not in log.abouts and row.key not in new for row in writes.words):
-        raise Poisoned("words are of a key that no event is about")
+            self.memory.fold = self.memory.folded(rebuilt=True)
+            self.memory.anew = None

@@ -50,7 +50,6 @@ export function createActions(app, act) {
       remove.hidden = shut || !(mine || (room.kind !== "direct" && (isAdmin(room.role) || isAdmin(state.me.role))));
       if (bar.parentElement !== article) article.append(bar);
     },
-    holds: (node) => bar.contains(node),
     get open() { return !choices.hidden; },
   };
 }

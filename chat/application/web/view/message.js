@@ -7,7 +7,7 @@ import { nameOf } from "./names.js";
 
 /**
  * @param message as in the state
- * @param {{state, first: boolean, fresh: boolean, quoted?: object, act: object}} around
+ * @param {{state, first: boolean, quoted?: object, act: object}} around
  *   first: the first of its author's group; act: what can be done, by name
  */
 export function messageView(message, { state, first, quoted, act }) {
