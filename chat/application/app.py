@@ -18,6 +18,7 @@ from chat.logic.origins import may_connect
 WRITER: Final = "chat.writer"  # the extension by which the server offers the one way to write
 
 HEADERS: Final = {
+    b"cache-control": b"no-cache",  # a client of one version is never mixed of two
     b"content-security-policy": (
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
         b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -3,6 +3,7 @@
 A token is `<account>.<secret>`. It is known by the secret's hash, which stands in the account's state.
 """
 
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
@@ -26,7 +27,7 @@ class Asker(NamedTuple):
 
 def cookie_name(connection: HTTPConnection) -> str:
     """`__Host-` binds the cookie to this very host; browsers take it on https alone (RFC 6265bis, 4.1.3.2)."""
-    return "__Host-session" if connection.url.scheme in ("https", "wss") else "session"
+    return "__Host-session" if connection.scope["scheme"] in ("https", "wss") else "session"
 
 
 def bearer_of(connection: HTTPConnection) -> str | None:
@@ -36,6 +37,12 @@ def bearer_of(connection: HTTPConnection) -> str | None:
 
 def cookie_of(connection: HTTPConnection) -> str | None:
     return connection.cookies.get(cookie_name(connection))
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Where the asker is, for limits: one IPv4 address, or the /64 that is one IPv6 connection."""
+    host = connection.client.host if connection.client else ""
+    return ":".join(ip_address(host).exploded.split(":")[:4]) if ":" in host else host
 
 
 def asked(connection: HTTPConnection) -> Asked:

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import structlog
 from msgspec.structs import replace
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -32,6 +33,7 @@ from chat.logic.origins import may_write
 from chat.logic.websocket import problem
 
 WEB: Final = Path(__file__).parent / "web"
+BODY_WITHIN: Final = 20.0  # seconds that a body may take to arrive
 SESSION_SECONDS: Final = limits.SESSION_DAYS * 24 * 3600
 
 log = structlog.get_logger(__name__)
@@ -45,7 +47,6 @@ def routes(node: Node) -> list[BaseRoute]:
     return [
         *(Route(f"/api/{tag}", refusing(_command(node, kind)), methods=["POST"]) for tag, kind in commands.items()),
         *(Route(f"/api/{tag}", refusing(_query(node, kind)), methods=["GET"]) for tag, kind in queries.items()),
-        Route("/api/{name:path}", refusing(_unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         Route("/healthz", _health),
         Route("/readyz", refusing(_readiness(node))),
         Route("/", _page),
@@ -72,6 +73,16 @@ def refusal_response(refusal: Refused) -> Response:
     return Response(encode(content), refusal.status, headers, "application/problem+json")
 
 
+async def unknown(request: Request, error: Exception) -> Response:
+    """What the router says to a path or a method that it does not know."""
+    assert isinstance(error, HTTPException)
+    refusal = Refused("not_found", f"There is no {request.method} {request.scope['path']}.")
+    refusal.status = error.status_code
+    response = refusal_response(refusal)
+    response.headers.update(error.headers or {})
+    return response
+
+
 def refusing(endpoint: Endpoint) -> Endpoint:
     """Every refusal becomes an answer; so does what breaks, and that is logged."""
 
@@ -82,8 +93,10 @@ def refusing(endpoint: Endpoint) -> Endpoint:
             return refusal_response(refusal)
         except StoreError:
             return refusal_response(Refused("unavailable", retry_after=1.0))
+        except ClientDisconnect:
+            return Response()  # that nobody reads
         except Exception:
-            log.exception("a request broke", path=request.url.path)
+            log.exception("a request broke", path=request.scope["path"])
             return refusal_response(Refused("internal"))
 
     return answer
@@ -106,8 +119,8 @@ def _command(node: Node, kind: type[Command]) -> Endpoint:
             command = decoder.decode(body)
         except UNREADABLE as error:
             raise malformed(error) from None
-        command = replace(command, id=_id(request, command.id, node))
-        outcome = await _submit(node, command, asker)
+        command = replace(command, id=_id(request, command, node))
+        outcome = await _submit(node, command, asker, authentication.address_of(request))
         return _acknowledged(request, kind, outcome)
 
     return endpoint
@@ -118,24 +131,30 @@ async def _body(request: Request) -> bytes:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused("malformed", "The content type has to be application/json.", field="content-type")
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limits.BODY:
-            raise Refused("too_large", f"A body has at most {limits.BODY} bytes.")
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limits.BODY:
+                    raise Refused("too_large", f"A body has at most {limits.BODY} bytes.")
+    except TimeoutError:
+        raise Refused("malformed", f"The body has to arrive within {BODY_WITHIN:g} seconds.") from None
     return body
 
 
-def _id(request: Request, given: str, node: Node) -> str:
+def _id(request: Request, command: Command, node: Node) -> str:
     """The sender's id; a sender without one cannot ask again, and gets one that is nobody else's."""
     key = request.headers.get("idempotency-key")
+    if type(command) in doors.WITHOUT_ACCOUNT:
+        return node.ids.fresh()  # nobody's yet, so that nobody can repeat it
     if key is None:
-        return given or node.ids.fresh()
+        return command.id or node.ids.fresh()
     if not key or len(key) > 64 or not key.isascii() or not key.isprintable():
         raise Refused("malformed", "1 to 64 printable ASCII characters.", field="idempotency-key")
     return key
 
 
-async def _submit(node: Node, command: Command, asker: authentication.Asker) -> bytes:
+async def _submit(node: Node, command: Command, asker: authentication.Asker, address: str) -> bytes:
     """The acknowledgement. Raises `Refused`."""
     future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
@@ -144,7 +163,7 @@ async def _submit(node: Node, command: Command, asker: authentication.Asker) -> 
             future.set_result(outcome)
 
     if type(command) in FORMS:
-        opened = await node.open_form(command, asker.account)
+        opened = await node.open_form(command, asker.account, address)
     else:
         opened = node.opened(command, asker.account)
     node.submit_opened(opened, asker.session, reply)
@@ -189,10 +208,6 @@ def _query(node: Node, kind: type[Query]) -> Endpoint:
         return json(await node.ask(from_strings(kind, fields), asker.account, asker.session))
 
     return endpoint
-
-
-async def _unknown(request: Request) -> Response:
-    raise Refused("not_found", f"There is no {request.method} {request.url.path}.")
 
 
 # ---- health and pages

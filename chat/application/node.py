@@ -12,10 +12,11 @@ from typing import Any, Final
 import structlog
 
 from chat.application import ports
+from chat.application.buckets import Buckets
 from chat.application.cache import Cache
 from chat.application.codec import FORMAT, Codec, encode
 from chat.application.cursor import Cursor
-from chat.application.forms import Forms, Opened
+from chat.application.forms import SLOW, Forms, Opened
 from chat.application.queue import Again, Outcome, Waiting
 from chat.application.reading import Reading
 from chat.application.settings import Settings
@@ -28,10 +29,9 @@ from chat.domain.vocabulary import Command, Query
 from chat.logic import presence
 from chat.logic.keys import SERVER, account_key, room_key
 from chat.logic.mediator import Context, Tables
-from chat.logic.rates import Bucket, Rate, full, take
+from chat.logic.rates import GUESSES, Rate
 
 POLL: Final = 5.0  # seconds between two looks at the log for what nobody told
-BUCKETS: Final = 20_000  # accounts whose rate is remembered
 WAVE: Final = 200  # sockets told to come back at once
 
 log = structlog.get_logger(__name__)
@@ -67,8 +67,8 @@ class Node:
         self.reading = Reading(tables, self.cache, self.cursor, store, clock, self._knowledge)
         self.turns = Turns(tables, self.codec, self.cache, self.cursor, store, broker, clock, self._policy)
         self.forms = Forms(self.reading, passwords, tokens, ids)
-        self._rate = Rate(settings.rate, 2 * settings.rate)
-        self._buckets: dict[str, Bucket] = {}
+        self._commands = Buckets(Rate(settings.rate, max(1, 2 * settings.rate)), clock)
+        self._guesses = Buckets(GUESSES if settings.rate else Rate(0, 0), clock)
         self._seen: presence.Seen = {}
         self._typing: Mapping[tuple[str, str], float] = {}
 
@@ -112,8 +112,11 @@ class Node:
     async def drain(self, within: float) -> None:
         """Answer what is under way, then send everybody away in waves, with a moment to come back at."""
         self.draining = True
-        async with asyncio.timeout(within):
-            await self.turns.idle()
+        try:
+            async with asyncio.timeout(within):
+                await self.turns.idle()
+        except TimeoutError:
+            log.warning("not everything was answered in time")
         sockets = list(self.hub.sockets())
         for start in range(0, len(sockets), WAVE):
             for index, socket in enumerate(sockets[start : start + WAVE]):
@@ -139,22 +142,15 @@ class Node:
         """Queue a command; its reply comes later. Raises `Refused` when it is too fast, or too much waits."""
         if self.draining:
             raise Refused("unavailable", "This node is shutting down: ask again with the same id.", retry_after=1.0)
-        self._spend(waiting.actor)
+        self._commands.spend(waiting.actor)
         self.turns.submit(waiting)
 
-    def _spend(self, account: str) -> None:
-        now = self.clock.seconds()
-        bucket, wait = take(self._buckets.get(account) or full(self._rate, now), self._rate, now)
-        if self._rate.rate:
-            self._buckets.pop(account, None)
-            self._buckets[account] = bucket
-            if len(self._buckets) > BUCKETS:  # the one that rested longest is full again, or nearly
-                del self._buckets[next(iter(self._buckets))]
-        if wait:
-            raise Refused("too_fast", retry_after=round(wait, 3))
-
-    async def open_form(self, form: Command, actor: str) -> Opened:
-        """A command without secrets made of a form with them. Raises `Refused`."""
+    async def open_form(self, form: Command, actor: str, address: str = "") -> Opened:
+        """A command without secrets made of a form with them. `address` is of somebody who is not logged in. Raises
+        `Refused`.
+        """
+        if type(form) in SLOW:
+            self._guesses.spend(actor or address)
         return await self.forms.by_form[type(form)](form, actor)
 
     def opened(self, command: Command, actor: str) -> Opened:
@@ -177,10 +173,7 @@ class Node:
     # ---- what is not kept
 
     def tell_typing(self, account: str, room: str) -> None:
-        """Told to the others in the room, if the account is in it, and not too often."""
-        version = self.cache.get(room_key(room))
-        if not version or not isinstance(version.state, Room) or account not in version.state.members:
-            return
+        """Told to the others in the room, and not too often."""
         self._typing, tell = presence.typing(self._typing, account, room, self.clock.seconds())
         if tell:
             self.hub.say_room(room, [encode(TypingTold(room, account))], but=account)

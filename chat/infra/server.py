@@ -39,10 +39,7 @@ class Server(uvicorn.Server):
         log.info("draining")
         for server in self.servers:
             server.close()
-        try:
-            await self._drain(WITHIN / 2)
-        except TimeoutError:
-            log.warning("not everything was answered in time")
+        await self._drain(WITHIN / 2)
         await super().shutdown(sockets)
 
 

@@ -20,6 +20,7 @@ class Bucket(NamedTuple):
     at: float
 
 
+GUESSES: Final = Rate(1, 100)  # passwords tried or set, by one address or account: each costs a slow hash
 MALFORMED: Final = Rate(1, 20)  # frames of one socket that cannot be read; beyond them it is closed
 
 
