@@ -21,7 +21,7 @@ from chat.application.settings import Settings
 from chat.domain import accounts as a
 from chat.domain import messages as m
 from chat.domain import rooms as r
-from chat.domain.errors import Unusable
+from chat.domain.errors import StoreError, Unusable
 from chat.infra import config, logs
 from chat.infra.brokers.local import LocalBroker
 from chat.infra.clock import SystemClock
@@ -31,13 +31,12 @@ from chat.infra.ids import TimedIds
 from chat.infra.server import address_of, listen, run, server
 from chat.infra.stores.memory import MemoryStore
 from chat.infra.stores.sqlite import SqliteStore
-
 from chat.logic import accounts, answers, keys, messages, pages, rooms, sessions
-from chat.logic.mediator import Tables
+from chat.logic.mediator import Commands, Events, Queries, States, Tables
 
 log = structlog.get_logger("chat")
 
-STATES = {
+STATES: States = {
     "room": r.Room,
     "direct": r.Direct,
     "message": m.Message,
@@ -48,7 +47,7 @@ STATES = {
 }
 
 # A wish: the key of the state that decides on it, and the rule.
-COMMANDS = {
+COMMANDS: Commands = {
     r.CreateRoom: (keys.new_room, rooms.create_room),
     r.RenameRoom: (keys.room, rooms.rename_room),
     r.ArchiveRoom: (keys.room, rooms.archive_room),
@@ -83,7 +82,7 @@ COMMANDS = {
 }
 
 # A fact: every state that it changes, and how. One that only its stream counts changes none.
-EVENTS = {
+EVENTS: Events = {
     r.RoomCreated: ((keys.room, rooms.room_created), (keys.opened_direct, rooms.direct_opened)),
     r.RoomRenamed: ((keys.room, rooms.room_renamed),),
     r.RoomArchived: ((keys.room, rooms.room_archived),),
@@ -126,7 +125,7 @@ EVENTS = {
 }
 
 # A question: the key of the state that answers it, and the rule.
-QUERIES = {
+QUERIES: Queries = {
     r.ListRooms: (keys.actor, answers.list_rooms),
     r.BrowseRooms: (keys.actor, answers.browse_rooms),
     r.ShowRoom: (keys.room, answers.show_room),
@@ -149,9 +148,9 @@ def store_of(settings: Settings, *, read_only: bool = False) -> ports.Store:
     return MemoryStore() if kind == "memory" else SqliteStore(rest, read_only=read_only)
 
 
-def node_of(settings: Settings, store: ports.Store) -> Node:
+def node_of(settings: Settings, store: ports.Store, tables: Tables = TABLES) -> Node:
     return Node(
-        TABLES,
+        tables,
         settings,
         store,
         broker=LocalBroker(),
@@ -196,10 +195,14 @@ MAINTENANCE = {
 }
 ARGUMENTS = {"password": {"name": {"help": "whose"}}, "seed": maintenance.SEED_ARGUMENTS}
 
+# What only they may wish: the doors offer what stands in COMMANDS.
+BY_HAND: Commands = {a.SetPassword: (keys.account, accounts.set_password)}
+
 
 async def maintain(command: str, settings: Settings, arguments: dict[str, Any]) -> int:
     """Raises `Unusable`."""
-    node = node_of(settings, store_of(settings, read_only=command == "verify"))
+    tables = TABLES._replace(commands={**COMMANDS, **BY_HAND})
+    node = node_of(settings, store_of(settings, read_only=command == "verify"), tables)
     await node.start()
     try:
         return await MAINTENANCE[command][0](node, arguments)
@@ -219,6 +222,8 @@ def main() -> int:
         return run(work)
     except Unusable as error:
         config.fail(f"--database (CHAT_DATABASE) is {settings.database!r}: {error}")
+    except StoreError as error:
+        config.fail(f"--database (CHAT_DATABASE) is {settings.database!r}, and does not work: {error}", 1)
     except OSError as error:
         config.fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}")
     except KeyboardInterrupt:

@@ -24,6 +24,8 @@ class Server:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
+        self.script = ROOT / "chat.py"
+        self.environment: dict[str, str] = {}  # beside what a clean one has
         self._flags = ("--port", str(self.port), "--database", database, "--log", "json", *flags)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -37,9 +39,9 @@ class Server:
         written = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(ROOT / "chat.py"), *self._flags],
+                [sys.executable, str(self.script), *self._flags],
                 cwd=self.folder,
-                env=clean_environment(),
+                env=clean_environment() | self.environment,
                 stderr=log,
                 stdout=log,
             )

@@ -1,12 +1,14 @@
 """The ASGI application: the HTTP routes, the websocket, and the headers that every answer carries."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from chat.application import authentication, doors, http
 from chat.application.connection import Connection
@@ -29,6 +31,12 @@ HEADERS: Final = {
     b"referrer-policy": b"no-referrer",
 }
 
+# What a connection that gets no hello is closed with; anything else passes, so come back in a second.
+WHY_NOT: Final = {
+    "unauthenticated": (talk.UNAUTHENTICATED, "log in first"),
+    "full": (talk.TOO_MANY, "too many connections"),
+}
+
 log = structlog.get_logger(__name__)
 
 
@@ -36,9 +44,11 @@ def application(node: Node) -> ASGIApp:
     decoder = doors.frame_decoder(node.tables)
 
     async def endpoint(websocket: WebSocket) -> None:
-        await serve(websocket, node, decoder)
+        with suppress(WebSocketDisconnect):  # gone before the handshake was over
+            await serve(websocket, node, decoder)
 
-    return with_headers(Starlette(routes=[WebSocketRoute("/ws", endpoint), *http.routes(node)]))
+    routes = [WebSocketRoute("/ws", endpoint), *http.routes(node)]
+    return with_headers(Starlette(routes=routes, exception_handlers={HTTPException: http.unknown}))
 
 
 def with_headers(app: ASGIApp) -> ASGIApp:
@@ -69,20 +79,11 @@ async def serve(websocket: WebSocket, node: Node, decoder: Any) -> None:
     except Refused:
         asker = None
     await websocket.accept()
-    if asker is None or node.draining:
-        await websocket.close(talk.RESTARTING, "1000")
-    elif not asker.account:
-        await websocket.close(talk.UNAUTHENTICATED, "log in first")
-    elif len(node.hub) >= node.settings.sockets:
-        await websocket.close(talk.TOO_MANY, "too many connections")
-    else:
-        await _converse(websocket, node, asker, decoder)
-
-
-async def _converse(websocket: WebSocket, node: Node, asker: authentication.Asker, decoder: Any) -> None:
     wire = websocket.scope["extensions"][WRITER]
     try:
-        await Connection(node, wire, asker, decoder).serve()
+        if asker is None or node.draining:
+            raise Refused("unavailable")
+        await Connection(node, wire, authentication.must_be(asker), decoder).serve()
     except Refused as refusal:
-        log.info("no hello", account=asker.account, code=refusal.code)
-        wire.hang_up(talk.RESTARTING, "1000")
+        log.info("no hello", code=refusal.code)
+        wire.hang_up(*WHY_NOT.get(refusal.code, (talk.RESTARTING, "1000")))

@@ -23,8 +23,8 @@ class Buckets:
         if not self._rate.rate:
             return
         now = self._clock.seconds()
-        bucket, wait = take(self._buckets.pop(name, None) or full(self._rate, now), self._rate, now)
-        self._buckets[name] = bucket
+        left = self._buckets.pop(name) if name in self._buckets else full(self._rate, now)
+        self._buckets[name], wait = take(left, self._rate, now)
         if len(self._buckets) > REMEMBERED:  # its bucket is full again, or nearly
             del self._buckets[next(iter(self._buckets))]
         if wait:

@@ -38,6 +38,7 @@ class Cached:
 
 class Cache:
     def __init__(self, tables: Tables, codec: Codec) -> None:
+        self.bound = SIZE
         self._tables = tables
         self._codec = codec
         self._entries: OrderedDict[str, Cached] = OrderedDict()  # the most recently used stand last
@@ -129,5 +130,5 @@ class Cache:
 
     def trim(self) -> None:
         """Back within the bound, least recently used first."""
-        while self._size > SIZE and not self._in_use:
+        while self._size > self.bound and not self._in_use:
             self.drop(next(iter(self._entries)))

@@ -7,6 +7,8 @@ line is bounded by the session, which stops reading at 64 unanswered.
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -19,9 +21,10 @@ from chat.application.forms import FORMS
 from chat.application.node import Node
 from chat.application.ports import Socket, Wire
 from chat.application.queue import Outcome, Waiting
-from chat.domain.accounts import Me
+from chat.domain.accounts import Account, Me
 from chat.domain.errors import Refused, StoreError
-from chat.domain.frames import CaughtUp, Hello, Resume
+from chat.domain.frames import CaughtUp, Hello, Reset, Resume
+from chat.domain.limits import FRAME
 from chat.domain.rooms import ListRooms, Room
 from chat.domain.vocabulary import Command, Query
 from chat.logic import mediator, resume, websocket
@@ -29,6 +32,7 @@ from chat.logic.keys import account_key, room_key
 from chat.logic.mediator import Context
 
 PAGE: Final = 200  # events of a replay that are read at once
+DAY: Final = 24 * 3600.0  # seconds that a timer counts at most before it looks at the clock again
 
 log = structlog.get_logger(__name__)
 
@@ -45,13 +49,14 @@ class Connection:
         self._line: deque[Line] = deque()
         self._wake = asyncio.Event()
         self._lost = False
-        self._hello: dict[str, int] = {}
         self._socket: Socket
+        self._expiry: asyncio.TimerHandle | None = None
 
     async def serve(self) -> None:
         """From hello to the end of the connection. Raises `Refused` when hello cannot be said."""
         await self._say_hello()
         try:
+            self._watch_session()
             self._wire.listen(self._on_frame, self._on_lost)
             while not self._lost:
                 await self._wake.wait()
@@ -60,19 +65,30 @@ class Connection:
                     await self._next(self._line.popleft())
         finally:
             self._node.hub.leave(self._socket)
+            if self._expiry:
+                self._expiry.cancel()
+
+    def _watch_session(self) -> None:
+        """Until it expires; one that is ended before closes its sockets by its event."""
+        left = _seconds(self._node.clock.now(), self._asker.expires)
+        if left > 0:
+            self._expiry = asyncio.get_running_loop().call_later(min(left, DAY), self._watch_session)
+        else:
+            self._socket.hang_up(websocket.UNAUTHENTICATED, "the session has expired")
 
     # ---- hello
 
     async def _say_hello(self) -> None:
         """The socket enters the hub at the very moment that hello speaks of; what is told since is kept aside."""
-        me, rooms = await self._node.reading.consult(self._look, *self._who)
-        self._enter()
+        me, rooms, seqs = await self._node.reading.consult(self._look, *self._who)
+        if len(self._node.hub) >= self._node.settings.sockets:
+            raise Refused("full")
+        self._socket = self._node.hub.enter(self._wire, *self._who, seqs)
         try:
             answer = await self._node.reading.complete(rooms, *self._who)
         except BaseException:
             self._node.hub.leave(self._socket)
             raise
-        self._hello = {room["id"]: room["seq"] for room in answer["rooms"]}
         hello = Hello(self._node.epoch, me["account"], answer["rooms"], me["limits"])
         self._socket.admit(encode(hello))
 
@@ -80,14 +96,14 @@ class Connection:
     def _who(self) -> tuple[str, str]:
         return self._asker.account, self._asker.session
 
-    def _look(self, context: Context) -> tuple[dict[str, Any], Any]:
-        tables = self._node.tables
-        return mediator.answer(tables, Me(), context), mediator.answer(tables, ListRooms(), context)
-
-    def _enter(self) -> None:
-        account = self._node.cache.get(account_key(self._asker.account))
-        mine = getattr(account.state, "rooms", ()) if account else ()
-        self._socket = self._node.hub.enter(self._wire, *self._who, mine)
+    def _look(self, context: Context) -> tuple[dict[str, Any], Any, dict[str, int]]:
+        """Who the asker is, the rooms that hello tells of, and where these stand."""
+        account = context.look(account_key(context.actor), Account)
+        if context.session not in account.sessions:  # it was ended during the handshake
+            raise Refused("unauthenticated")
+        me = mediator.answer(self._node.tables, Me(), context)
+        rooms = mediator.answer(self._node.tables, ListRooms(), context)
+        return me, rooms, {room: context.states.at(room_key(room)).seq for room in account.rooms}
 
     # ---- what comes in
 
@@ -105,7 +121,8 @@ class Connection:
             case websocket.Replay(asked):
                 self._queue(asked)
             case websocket.TellTyping(room):
-                self._node.tell_typing(self._asker.account, room)
+                if room in self._socket.rooms:
+                    self._node.tell_typing(self._asker.account, room)
             case websocket.Say(said):
                 self._socket.say((said,))
             case websocket.HangUp(code, reason):
@@ -175,24 +192,41 @@ class Connection:
 
     async def _replay(self, asked: Resume) -> None:
         now = await self._node.reading.consult(partial(_seqs, list(asked.rooms)), *self._who)
-        for step in resume.plan(asked, self._node.epoch, self._hello, now):
-            if isinstance(step, resume.Tell):
-                await self._tell_missed(step)
-                self._socket.say((encode(CaughtUp(step.room, step.upto)),))
-            else:
-                self._socket.say((encode(step),))
+        for step in resume.plan(asked, self._node.epoch, dict(self._socket.rooms), now):
+            told = await self._tell_missed(step) if isinstance(step, resume.Tell) else step
+            self._socket.say((encode(told),))
 
-    async def _tell_missed(self, step: resume.Tell) -> None:
+    async def _tell_missed(self, step: resume.Tell) -> CaughtUp | Reset:
         """Page by page, as fast as they are read, and no further than the asker is a member."""
         after = step.after
-        while after < step.upto and step.room in self._socket.rooms:
-            rows = await self._node.store.read_stream(f"room:{step.room}", after, step.upto, PAGE)
-            if not rows:
-                return
-            self._socket.say([row.event for row in rows])
-            after = rows[-1].seq
-            await asyncio.sleep(0)  # what was said goes out at the end of this round
-            await self._wire.drained()
+        while after < step.upto:
+            rows = await self._node.store.read_stream(room_key(step.room), after, step.upto, PAGE)
+            for part in _parts([row.event for row in rows]):
+                if step.room not in self._socket.rooms:
+                    return Reset(step.room, 0, "not_found")
+                self._socket.say(part)
+                await asyncio.sleep(0)  # it goes out at the end of this round
+                await self._wire.drained()
+            after = rows[-1].seq if rows else step.upto
+        return CaughtUp(step.room, step.upto)
+
+
+def _parts(events: list[bytes]) -> Iterator[list[bytes]]:
+    """Runs that are small enough to be said at once."""
+    part: list[bytes] = []
+    size = 0
+    for event in events:
+        if part and size + len(event) > FRAME:
+            yield part
+            part, size = [], 0
+        part.append(event)
+        size += len(event)
+    if part:
+        yield part
+
+
+def _seconds(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def _seqs(rooms: list[str], context: Context) -> dict[str, int]:

@@ -146,11 +146,11 @@ class Node:
         self.turns.submit(waiting)
 
     async def open_form(self, form: Command, actor: str, address: str = "") -> Opened:
-        """A command without secrets made of a form with them. `address` is of somebody who is not logged in. Raises
-        `Refused`.
+        """A command without secrets made of a form with them. `address` is the asker's, where there is
+        one. Raises `Refused`.
         """
         if type(form) in SLOW:
-            self._guesses.spend(actor or address)
+            self._guesses.spend(address or actor)
         return await self.forms.by_form[type(form)](form, actor)
 
     def opened(self, command: Command, actor: str) -> Opened:

@@ -1,6 +1,6 @@
 """What the flow asks of the tools. They satisfy these Protocols by their shape; nothing here is inherited."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from chat.domain.log import (
@@ -129,7 +129,8 @@ class Socket(Protocol):
     """One connection, as the hub keeps it. What is said goes out in order, once a round of the event loop."""
 
     @property
-    def rooms(self) -> set[str]: ...
+    def rooms(self) -> Mapping[str, int]:
+        """The account's rooms, each with the seq behind which the socket hears everything."""
 
     def say(self, payloads: Sequence[bytes]) -> None: ...
 
@@ -163,7 +164,7 @@ class Hub(Protocol):
 
     def __len__(self) -> int: ...
 
-    def enter(self, writer: Any, account: str, session: str, rooms: Iterable[str]) -> Socket: ...
+    def enter(self, writer: Any, account: str, session: str, rooms: Mapping[str, int]) -> Socket: ...
 
     def leave(self, socket: Any) -> None: ...
 

@@ -90,7 +90,7 @@ class Register(Command, frozen=True, kw_only=True):
 
 
 class LogInForm(Command, frozen=True, kw_only=True, tag="log_in"):
-    name: Secret
+    name: Words
     password: Password
 
 
@@ -156,6 +156,13 @@ class ResetPasswordForm(Command, frozen=True, kw_only=True, tag="reset_password"
 
 class ResetPassword(Command, frozen=True, kw_only=True):
     """`password` is the hash of a one-time password. Ends every session of the account."""
+
+    account: str
+    password: str
+
+
+class SetPassword(Command, frozen=True, kw_only=True):
+    """Wished by whoever runs the server, at no door. `password` is a hash. Ends every session of the account."""
 
     account: str
     password: str

@@ -74,21 +74,24 @@ def _items(text: str) -> list[str]:
 
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(item.rstrip("/").lower() for item in _items(text))
-    for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
-            raise Wrong("origins such as https://chat.example.org, separated by commas")
+    if not all(map(_is_origin, origins)):
+        raise Wrong("origins such as https://chat.example.org, separated by commas")
     return origins
 
 
+def _is_origin(text: str) -> bool:
+    try:
+        scheme, host, *rest = urlsplit(text)
+    except ValueError:
+        return False
+    return scheme in ("http", "https") and bool(host) and not any(rest)
+
+
 def _proxies(text: str) -> tuple[str, ...]:
-    items = tuple(_items(text))
-    for item in items:
-        try:
-            ipaddress.ip_network(item, strict=False)
-        except ValueError:
-            raise Wrong("addresses or networks such as 10.0.0.0/8, separated by commas") from None
-    return items
+    try:
+        return tuple(str(ipaddress.ip_network(item, strict=False)) for item in _items(text))
+    except ValueError:
+        raise Wrong("addresses or networks such as 10.0.0.0/8, separated by commas") from None
 
 
 OPTIONS: Final = (

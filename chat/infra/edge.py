@@ -20,6 +20,7 @@ from chat.infra.hub import Bundle
 WRITER: Final = "chat.writer"
 HEADERS_WITHIN: Final = 10.0  # seconds to send a request's head
 CLOSED_WITHIN: Final = 5.0  # seconds to answer a close
+HEAD: Final = 64 * 1024  # bytes of a request's head, and as much again that arrives at once
 PONGS_UNSENT: Final = 256 * 1024  # bytes unsent beyond which a ping is abuse
 FRAGMENTS: Final = 64  # of one message
 
@@ -107,6 +108,19 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
             return
         super().handle_ping()
 
+    def handle_parser_exception(self) -> None:
+        """Frames that break the protocol. What still comes in is read and dropped: a connection that is closed over
+        unread bytes is reset, and takes the close code with it.
+        """
+        if self.close_sent:
+            return
+        self.stop_keepalive()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.close_sent = True
+        self.resume()
+        self.close_timer = self.loop.call_later(CLOSED_WITHIN, self.transport.abort)
+
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
         self.transport.abort()
@@ -119,9 +133,17 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
 
 
 class HttpEdge(HttpToolsProtocol):
-    """A request's head has to arrive in time; stock uvicorn would wait for ever."""
+    """A request's head has to arrive in time, and in measure; stock uvicorn would wait for ever."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _head = 0
+
+    def data_received(self, data: bytes) -> None:
+        if self._deadline and self._head > HEAD:
+            self.transport.abort()
+            return
+        super().data_received(data)
+        self._head += len(data)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -141,6 +163,7 @@ class HttpEdge(HttpToolsProtocol):
 
     def _arm(self) -> None:
         self._disarm()
+        self._head = 0
         self._deadline = self.loop.call_later(HEADERS_WITHIN, self.transport.abort)
 
     def _disarm(self) -> None:

@@ -6,7 +6,7 @@ membership cuts the joined frames; it is told to the members before and after it
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -59,7 +59,7 @@ class Socket:
     def __init__(self, hub: "Hub", writer: Writer, account: str, session: str) -> None:
         self.account = account
         self.session = session
-        self.rooms: set[str] = set()
+        self.rooms: dict[str, int] = {}  # the seq behind which it hears everything
         self.held: list[Bundle] | None = []
         self._hub = hub
         self._writer = writer
@@ -107,6 +107,7 @@ class Hub:
         self._rooms: dict[str, set[Socket]] = {}
         self._accounts: dict[str, set[Socket]] = {}
         self._unflushed: list[Socket] = []
+        self._count = 0
 
     @property
     def accounts(self) -> Collection[str]:
@@ -114,7 +115,7 @@ class Hub:
         return self._accounts.keys()
 
     def __len__(self) -> int:
-        return sum(map(len, self._accounts.values()))
+        return self._count
 
     def sockets(self) -> list[Socket]:
         return [socket for sockets in self._accounts.values() for socket in sockets]
@@ -122,26 +123,29 @@ class Hub:
     def of_account(self, account: str) -> list[Socket]:
         return list(self._accounts.get(account, ()))
 
-    def enter(self, writer: Writer, account: str, session: str, rooms: Iterable[str]) -> Socket:
-        """A socket that hears from now on what its rooms are told; it is kept aside until `admit`."""
+    def enter(self, writer: Writer, account: str, session: str, rooms: Mapping[str, int]) -> Socket:
+        """A socket that hears from now on what its rooms are told, where these stand now; it is kept aside until
+        `admit`.
+        """
         socket = Socket(self, writer, account, session)
         self._accounts.setdefault(account, set()).add(socket)
-        for room in rooms:
-            self._join(socket, room)
+        self._count += 1
+        for room, seq in rooms.items():
+            self._join(socket, room, seq)
         return socket
 
     def leave(self, socket: Socket) -> None:
         """May be said twice."""
         for room in list(socket.rooms):
             self._part(socket, room)
-        _discard(self._accounts, socket.account, socket)
+        self._count -= _discard(self._accounts, socket.account, socket)
 
-    def _join(self, socket: Socket, room: str) -> None:
-        socket.rooms.add(room)
+    def _join(self, socket: Socket, room: str, seq: int) -> None:
+        socket.rooms[room] = seq
         self._rooms.setdefault(room, set()).add(socket)
 
     def _part(self, socket: Socket, room: str) -> None:
-        socket.rooms.discard(room)
+        socket.rooms.pop(room, None)
         _discard(self._rooms, room, socket)
 
     def tell(self, entries: Sequence[Entry]) -> None:
@@ -180,16 +184,19 @@ class Hub:
         """Both who was a member before and who is one after hear of it."""
         theirs = self._accounts.get(event.account, set())
         _tell(self._rooms.get(event.room, set()) | theirs, Bundle((encoded,)))
-        change = self._join if isinstance(event, MemberAdded) else self._part
-        for socket in theirs:
-            change(socket, event.room)
+        for socket in list(theirs):
+            if isinstance(event, MemberAdded):
+                self._join(socket, event.room, event.seq - 1)
+            else:
+                self._part(socket, event.room)
 
     def _end_session(self, event: SessionEnded, encoded: bytes) -> None:
+        """Its sockets hear no more from now on, and are closed once they have been answered."""
         self.say_account(event.account, (encoded,))
         for socket in self.of_account(event.account):
             if socket.session == event.session:
-                self.flush()
-                socket.hang_up(UNAUTHENTICATED, "the session has ended")
+                self.leave(socket)
+                asyncio.get_running_loop().call_soon(socket.hang_up, UNAUTHENTICATED, "the session has ended")
 
     def say_room(self, room: str, payloads: Sequence[bytes], but: str = "") -> None:
         """What is no event: presence, and who types. `but` is an account that need not hear of it."""
@@ -219,12 +226,15 @@ class Hub:
 
 
 def _tell(sockets: Iterable[Socket], bundle: Bundle) -> None:
-    for socket in sockets:
+    for socket in list(sockets):  # one whose bounds are reached leaves
         socket.tell(bundle)
 
 
-def _discard(index: dict[str, set[Socket]], name: str, socket: Socket) -> None:
-    if sockets := index.get(name):
-        sockets.discard(socket)
-        if not sockets:
-            del index[name]
+def _discard(index: dict[str, set[Socket]], name: str, socket: Socket) -> bool:
+    """Whether it was there."""
+    sockets = index.get(name, set())
+    there = socket in sockets
+    sockets.discard(socket)
+    if there and not sockets:
+        del index[name]
+    return there

@@ -28,6 +28,7 @@ from chat.domain.accounts import (
     ResetPassword,
     RevokeInvite,
     Server,
+    SetPassword,
     TakenName,
 )
 from chat.domain.errors import Refused
@@ -116,6 +117,17 @@ def reset_password(account: Account, command: ResetPassword, context: Context) -
         raise Refused("forbidden", "A bot has no password.")
     return account, [
         PasswordSet(account=command.account, password=command.password, one_time=True),
+        *end_sessions(account, command.account),
+    ]
+
+
+def set_password(account: Account, command: SetPassword, _: Context) -> Decided:
+    """By hand: who may do this can reach the database itself."""
+    _is_known(account)
+    if account.bot:
+        raise Refused("forbidden", "A bot has no password.")
+    return account, [
+        PasswordSet(account=command.account, password=command.password),
         *end_sessions(account, command.account),
     ]
 

@@ -52,13 +52,19 @@ class Versions(Protocol):
     def get(self, key: str, /) -> Version | None: ...
 
 
+States = Mapping[str, type[State]]
+Commands = Mapping[type[Command], tuple[Callable[[Any, Any], str], Callable[[Any, Any, Any], Any]]]
+Events = Mapping[type[Event], tuple[tuple[Callable[[Any], str | None], Callable[[Any, Any, Any], Any]], ...]]
+Queries = Mapping[type[Query], tuple[Callable[[Any, Any], str], Callable[[Any, Any, Any], Any]]]
+
+
 class Tables(NamedTuple):
     """Which state a kind of key names, and which functions answer a type of message."""
 
-    states: Mapping[str, type[State]]
-    commands: Mapping[type[Command], tuple[Callable[[Any, Any], str], Callable[[Any, Any, Any], Any]]]
-    events: Mapping[type[Event], tuple[tuple[Callable[[Any], str | None], Callable[[Any, Any, Any], Any]], ...]]
-    queries: Mapping[type[Query], tuple[Callable[[Any, Any], str], Callable[[Any, Any, Any], Any]]]
+    states: States
+    commands: Commands
+    events: Events
+    queries: Queries
 
     def initial(self, key: str) -> Version:
         """What is known of a key that was never written."""

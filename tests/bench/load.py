@@ -41,7 +41,7 @@ class Load:
     def __init__(self, program: Path, folder: Path, port: int, room: str) -> None:
         self._texts = folder / "texts"
         write_texts(self._texts)
-        self._command = [program, str(port), folder / "tokens", self._texts, room]
+        self._command: list[str | Path] = [program, str(port), folder / "tokens", self._texts, room]
 
     def talk(self, sockets: int, senders: int, window: int, seconds: float, warm: float) -> dict[str, Any]:
         """What was sent, acknowledged and heard, and how fast. Raises `CalledProcessError`."""

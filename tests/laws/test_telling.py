@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.domain.accounts import Account
-from chat.domain.errors import STATUS, Refused
+from chat.domain.errors import Refused
 from chat.domain.log import Holding, Listed, Range, Recorded, Rows
 from chat.domain.messages import ListMessages, Message, MessageSent
 from chat.domain.rooms import MemberAdded, MemberRemoved, Room
@@ -16,9 +16,9 @@ from chat.logic.find import Find
 from chat.logic.keys import message_key, room_key
 from chat.logic.mediator import Version, advance, answer, touched
 from chat.logic.words import in_room
-from tests.laws.history import History, histories, law
+from tests.laws.history import History, histories, law, seeds
 from tests.laws.rows import States, find
-from tests.laws.world import Scene, begin, look, message
+from tests.laws.world import begin, look, message
 from tests.logic.given import TABLES, Given
 
 QUERIES = sorted(TABLES.queries, key=lambda kind: kind.__name__)
@@ -147,17 +147,16 @@ def may_read(world: Given, asker: str, room: str) -> bool:
 
 
 @law
-@given(histories, st.randoms(use_true_random=False))
-def test_every_question_is_answered_or_refused_and_changes_nothing(history: History, chance: Random) -> None:
-    world = history.end
+@given(histories, seeds)
+def test_every_question_is_answered_or_refused_and_changes_nothing(history: History, seed: int) -> None:
+    world, chance = history.end, Random(seed)
     for kind in QUERIES:
         scene = begin(chance, look(states(world)), kind)
         query = message(chance, scene)
         context = world.context(scene.actor)
         try:
             found = answer(TABLES, query, context)
-        except Refused as refusal:
-            assert refusal.code in STATUS
+        except Refused:
             continue
         if isinstance(found, Find):
             assert all(within(rows, accounts(world)[scene.actor]) for rows in found.rows)

@@ -1,28 +1,37 @@
-"""The world in which the laws are tried is worth trying them in: what can happen there does."""
+"""The world in which the laws are tried is worth trying them in: whatever can happen happens there."""
 
+from collections import Counter
 from random import Random
 
-import msgspec
+from chat.domain.errors import STATUS
+from tests.laws.history import KINDS, Step, live
 
-from chat.domain.vocabulary import Command
-from chat.logic.doors import UNREADABLE
-from tests.laws.history import KINDS, live
-from tests.logic.given import TABLES
+ELSEWHERE = {
+    *("too_fast", "busy", "unavailable", "internal"),  # of the flow, not of a rule
+    *("full", "too_large"),  # which take a crowd
+    "closed",  # here, registration is open
+}
+STEPS = [step for seed in range(25) for step in live(Random(seed), 200).steps]
 
-SEEDS = range(12)
-HISTORIES = [live(Random(seed), 150) for seed in SEEDS]
+
+def kinds(steps: list[Step]) -> Counter[str]:
+    return Counter(type(step.wish.command).__name__ for step in steps)
 
 
-def test_every_command_is_wished_carried_out_and_refused() -> None:
-    carried: dict[type[Command], int] = dict.fromkeys(KINDS, 0)
-    for history in HISTORIES:
-        for step in history.steps:
-            carried[type(step.wish.command)] += bool(step.outcome.recorded)
-    import collections
+def test_every_command_is_carried_out() -> None:
+    carried_out = kinds([step for step in STEPS if step.outcome.recorded])
+    assert [kind.__name__ for kind in KINDS if not carried_out[kind.__name__]] == []
 
-    refused = collections.Counter(
-        (type(s.wish.command).__name__, s.outcome.refusal.code) for h in HISTORIES for s in h.steps if s.outcome.refusal
-    )
-    print({k.__name__: v for k, v in carried.items()})
-    print(refused)
-    assert [kind.__name__ for kind, times in carried.items() if not times] == []
+
+def test_as_much_is_carried_out_as_is_refused() -> None:
+    carried_out = [step for step in STEPS if not step.outcome.refusal]
+    assert 0.4 < len(carried_out) / len(STEPS) < 0.9
+
+
+def test_every_refusal_that_takes_no_crowd_is_met() -> None:
+    codes = {step.outcome.refusal.code for step in STEPS if step.outcome.refusal}
+    assert codes == set(STATUS) - ELSEWHERE
+
+
+def test_a_seed_lives_the_same_history_again() -> None:
+    assert repr(live(Random(7), 50)) == repr(live(Random(7), 50))

@@ -2,8 +2,8 @@
 
     actor, session, command = wish(chance, look(states), kinds)
 
-`chance` is a `random.Random`: a seeded one, or one of hypothesis's `randoms()`, which shrinks. `states` are those of
-all keys there are, from a dict, a store or a server; whoever carries a wish out shows the next one what became of it.
+`chance` is a `random.Random` of some seed. `states` are those of all keys there are, from a dict, a store or a server;
+whoever carries a wish out shows the next one what became of it.
 
 A message is made field by field. A field whose name means something is mostly given what means something here, as
 the id of a room that there is; any other value is made of the field's type. So a new command is wished as soon as it
@@ -19,33 +19,38 @@ import msgspec
 from msgspec import inspect
 
 from chat.domain.accounts import Account, CreateInvite, Invite, Register
-from chat.domain.messages import AddReaction, Message, PinMessage, RemoveReaction, SendMessage
+from chat.domain.messages import (
+    AddReaction,
+    DeleteMessage,
+    EditMessage,
+    Message,
+    PinMessage,
+    RemoveReaction,
+    SendMessage,
+    UnpinMessage,
+)
 from chat.domain.rooms import AddMember, CreateRoom, JoinRoom, Room
 from chat.domain.vocabulary import Command, Query, State
 from chat.logic.keys import id_of
 
 NAMES: Final = ["ann", "Ann", "bob", "cat", "dan", "eve", "ｂｏｂ", "a.b-c", "Жанна", "日本", "fay", "gil", "hal"]
-WORDS: Final = [
-    "hi",
-    "Hello, @ann!",
-    "@bob @cat. @Ann",
-    "日本 🎉",
-    "\x01 x\n",
-    "me@bob",
-    "tea",
-    "long-enough",
-    "+1",
-    "🎉",
-]
+HASHES: Final = ["hash", "another", "a-third"]
+TEXTS: Final = ["hi", "Hello, @ann!", "@bob @n1. @Ann", "日本 🎉", "\x01 x\n", "me@bob", "a long one"]
+WORDS: Final = [*TEXTS, *HASHES, "+1", "🎉"]
 PEOPLE: Final = 5  # accounts that a world has before it does much else
 ROOMS: Final = 3
 # What people do beside everything else, so that rooms fill and there is something to take back.
-MOSTLY: Final[Sequence[type[Command]]] = (
-    *[SendMessage] * 12,
-    *[AddReaction, JoinRoom, AddMember] * 2,
-    PinMessage,
-    RemoveReaction,
-)
+MOSTLY: Final[dict[type[Command], int]] = {
+    SendMessage: 12,
+    EditMessage: 3,
+    DeleteMessage: 2,
+    AddReaction: 2,
+    JoinRoom: 2,
+    AddMember: 2,
+    PinMessage: 2,
+    RemoveReaction: 1,
+    UnpinMessage: 1,
+}
 
 
 class Wish(NamedTuple):
@@ -103,7 +108,7 @@ def _kind(chance: Random, seen: Seen, kinds: Sequence[type[Command]]) -> type[Co
         return Register
     if len(seen.rooms) < ROOMS and not chance.randrange(3):
         return CreateRoom
-    return chance.choice([*kinds, *MOSTLY])
+    return chance.choice([*kinds, *(kind for kind, times in MOSTLY.items() for _ in range(times))])
 
 
 def begin(chance: Random, seen: Seen, kind: type[Command | Query]) -> Scene:
@@ -130,10 +135,10 @@ def message(chance: Random, scene: Scene) -> Any:
     for field in _fields(scene.kind):
         if field.name == "id" or (field.name in scene.made and chance.randrange(20)):
             continue
-        known = KNOWN[field.name](scene) if field.name in KNOWN else None
-        likely = 3 if known is None or known else 20
+        known = [value for value in KNOWN.get(field.name, _nothing)(scene) if _fits(value, field.type)]
+        likely = 20 if field.name in KNOWN and not known else 3
         if field.required or not chance.randrange(likely):
-            scene.made[field.name] = _value(chance, known or [], field.type)
+            scene.made[field.name] = _value(chance, known, field.type)
     return msgspec.convert(scene.made, scene.kind)
 
 
@@ -144,15 +149,28 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
     return info.fields
 
 
+def _fits(value: object, kind: inspect.Type) -> bool:
+    """Whether it is a number where one is asked for: `after` is a message here and an account there."""
+    return isinstance(value, int) == any(isinstance(one, inspect.IntType) for one in _choices(kind))
+
+
+def _choices(kind: inspect.Type) -> Sequence[inspect.Type]:
+    return kind.types if isinstance(kind, inspect.UnionType) else [kind]
+
+
 def _value(chance: Random, known: Sequence[Any], kind: inspect.Type) -> Any:
     if not known or not chance.randrange(12):
         return of_type(chance, kind)
-    if isinstance(kind, inspect.VarTupleType):
+    if any(isinstance(one, inspect.VarTupleType) for one in _choices(kind)):
         return [chance.choice(known) for _ in range(chance.randrange(4))]
     return chance.choice(known)
 
 
 # ---- what means something
+
+
+def _nothing(_: Scene) -> Sequence[Any]:
+    return []
 
 
 def _rooms(scene: Scene) -> Sequence[str]:
@@ -169,8 +187,8 @@ def _messages(scene: Scene) -> Sequence[int]:
     """Mostly those that stand, the more so where something was done with them."""
     there = scene.seen.messages.get(scene.made.get("room", ""), {})
     alive = [seq for seq, message in there.items() if message.text]
-    handled = [seq for seq in alive if there[seq].pinned is True or there[seq].reactions]
-    return [*alive, *alive, *handled, *handled, *there]
+    handled = [seq for seq in alive if there[seq].pinned is True or there[seq].reactions or there[seq].edited_at]
+    return [*alive, *handled, *handled, *handled, *there]
 
 
 def _emoji(scene: Scene) -> Sequence[str]:
@@ -185,7 +203,7 @@ def _sessions(scene: Scene) -> Sequence[str]:
 def _passwords(scene: Scene) -> Sequence[str]:
     """That of the account in question, or a new one."""
     account = scene.seen.accounts.get(scene.made.get("account", scene.actor))
-    return [*([account.password] if account else []), "hash", "another"]
+    return [*([account.password] if account else []), *HASHES]
 
 
 def _names(scene: Scene) -> Sequence[str]:
@@ -206,7 +224,7 @@ KNOWN: Final[dict[str, Callable[[Scene], Sequence[Any]]]] = {
     "message": _messages,
     "reply_to": _messages,
     "before": _messages,
-    "after": _messages,
+    "after": lambda scene: [*_messages(scene), *_accounts(scene)],
     "around": _messages,
     "emoji": _emoji,
     "session": _sessions,
@@ -253,7 +271,9 @@ def _integers(ge: int | None, gt: int | None, le: int | None, lt: int | None) ->
 
 @cache
 def _strings(pattern: str | None, least: int | None, most: int | None) -> list[str]:
-    """The words that are of the type."""
+    """The words that are of the type. A string without a limit is a hash, or something that was checked before."""
+    if (pattern, least, most) == (None, None, None):
+        return HASHES
     meta = msgspec.Meta(pattern=pattern, min_length=least, max_length=most)
     found = [word for word in (*WORDS, *NAMES, "") if _is(word, meta)]
     assert found, f"no word is of {meta}"

@@ -267,6 +267,13 @@ def test_a_message_is_pinned_once_and_unpinned_once() -> None:
     world.when("bob", UnpinMessage(room="tea", message=FIRST)).then()
 
 
+def test_pins_stand_in_the_order_in_which_they_were_pinned() -> None:
+    pinned = [MessagePinned(room="tea", message=message) for message in (6, 5, 7)]
+    world = given(TEA, HI, HI, HI, pinned)
+    assert world.look("room:tea", Room).pins == (6, 5, 7)
+    assert world.after(MessageUnpinned(room="tea", message=5)).look("room:tea", Room).pins == (6, 7)
+
+
 def test_both_pin_in_a_direct_room() -> None:
     by_ann = MessageSent(room="pair", author="ann", text="hi")
     for account in ("ann", "bob"):

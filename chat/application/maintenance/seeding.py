@@ -6,7 +6,6 @@ talked in. The same `--seed` gives the same names, ids, rooms and texts; only to
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate, islice
 from random import Random
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from chat.application.maintenance.findings import complain
 from chat.application.maintenance.progress import Progress
 from chat.application.maintenance.texts import Texts
 from chat.application.node import Node
@@ -142,10 +142,6 @@ class Seeding:
             author = self._chance.choice(self._members[at])
             command = SendMessage(id=self._next(), room=self._rooms[at], text=self._texts.text())
             yield Waiting(command, author, "", "", refuse_none)
-
-
-def complain(sentence: str) -> None:
-    print(f"chat: {sentence}", file=sys.stderr)
 
 
 def refuse_none(outcome: Outcome) -> None:

@@ -7,23 +7,24 @@ from itertools import accumulate, product
 from random import Random
 from typing import Final
 
-COMMON: Final = """
+ENGLISH: Final = """
     the to and of a in is it you that for on this with be have not are can we what at if do will as so from there but
     just or all about was one like when up my your out some how now more get they then by would has an our me no time
     them good need see know only here yes think also new any make because could who should use which where work first
     well way very much even back look right still let today same after before again thanks maybe please room message
     tomorrow morning server people question answer idea meeting coffee lunch train weather garden music
-""".split()
-BEGINNINGS: Final = ("b", "br", "d", "f", "g", "gr", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "tr", "v", "w", "z")
-VOWELS: Final = ("a", "e", "i", "o", "u", "ei", "ou")
-ENDINGS: Final = ("", "n", "r", "l", "s", "nt", "m", "ck")
+"""
+COMMON: Final = tuple(ENGLISH.split())
+BEGINNINGS: Final = "b br d f g gr h k l m n p r s st t tr v w z"
+VOWELS: Final = "a e i o u ei ou"
+ENDINGS: Final = "n r l s nt m ck"
 WORDS: Final = 2_000
 LONGEST: Final = 20  # words of a text
 
 
 def vocabulary() -> list[str]:
     """The commonest first; always the same."""
-    syllables = ["".join(parts) for parts in product(BEGINNINGS, VOWELS, ENDINGS)]
+    syllables = ["".join(parts) for parts in product(BEGINNINGS.split(), VOWELS.split(), ["", *ENDINGS.split()])]
     chance = Random(0)  # noqa: S311
     made_up = (chance.choice(syllables) + chance.choice(syllables) for _ in range(2 * WORDS))
     return list(dict.fromkeys([*COMMON, *made_up]))[:WORDS]

@@ -186,8 +186,8 @@ class Memory:
             raise Poisoned("a command was answered before")
         if any(not 0 < row.position <= head + len(writes.log) for row in writes.erasures):
             raise Poisoned("an erasure is of no event")
-        abouts = self.log.abouts.keys() | {row.about for row in writes.log}
-        if any(not row.position and row.key not in abouts for row in writes.words):
+        new = {row.about for row in writes.log}
+        if any(not (row.position or row.key in self.log.abouts or row.key in new) for row in writes.words):
             raise Poisoned("words are of a key that no event is about")
 
     def take(self, writes: Writes) -> None:
@@ -217,6 +217,7 @@ class MemoryStore:
 
     async def begin(self, after: int, asked: Sequence[tuple[str, str]], keys: Sequence[str]) -> Begun:
         memory = self.memory
+        memory.about()
         await memory.lock.acquire()
         self._holds = True
         _, form, head = memory.about()

@@ -9,6 +9,7 @@ returns.
 import asyncio
 import sqlite3
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class SqliteStore:
         self.read_only = read_only
         self._claim: schema.Claim | None = None
         self._turn = asyncio.Lock()
-        self._holds = False  # the lock, for a turn
+        self._holds = False  # the lock, for a turn that began at
+        self._head = 0
         self._writer = Session("sqlite-writer", partial(schema.connect_writer, self.path))
         self._reader = Session("sqlite-reader", partial(schema.connect_reader, self.path))
         self._finder = Session("sqlite-finder", partial(schema.connect_reader, self.path))
@@ -50,16 +52,11 @@ class SqliteStore:
     async def open(self, epoch: str, form: int) -> LogInfo:
         schema.check_library()
         try:
-            if self.read_only:
-                return await self._open_to_read(form)
-            return await self._open_to_write(epoch, form)
-        except StoreError as error:
+            return await (self._open_to_read(form) if self.read_only else self._open_to_write(epoch, form))
+        except BaseException as error:
             await self.close()
-            if isinstance(error, Unusable):
-                raise
-            raise Unusable(schema.sentence(self.path, error.__cause__)) from error
-        except BaseException:
-            await self.close()
+            if isinstance(error, StoreError) and not isinstance(error, Unusable):
+                raise Unusable(schema.sentence(self.path, error.__cause__)) from error
             raise
 
     async def _open_to_read(self, form: int) -> LogInfo:
@@ -80,9 +77,13 @@ class SqliteStore:
 
     async def close(self) -> None:
         """The writer last, which leaves one file: what is in the write-ahead log goes to its place."""
-        await self._reader.close()
-        await self._finder.close()
-        await self._writer.close()
+        async with AsyncExitStack() as backwards:
+            backwards.callback(self._release)
+            for session in (self._writer, self._finder, self._reader):
+                backwards.push_async_callback(session.close)
+
+    def _release(self) -> None:
+        self._let_go()
         if self._claim:
             self._claim.release()
             self._claim = None
@@ -93,10 +94,12 @@ class SqliteStore:
         await self._turn.acquire()
         self._holds = True
         try:
-            return await self._writer.finish(work.begin, after, asked, keys)
+            begun = await self._writer.finish(work.begin, after, asked, keys)
         except BaseException:
             await self.abandon()
             raise
+        self._head = begun.head
+        return begun
 
     async def load_locked(self, keys: Sequence[str]) -> Loaded:
         return await self._writer.finish(work.within_turn, work.load, keys)
@@ -106,7 +109,7 @@ class SqliteStore:
 
     async def commit(self, writes: Writes) -> None:
         try:
-            await self._writer.finish(work.within_turn, work.commit, writes)
+            await self._writer.finish(work.within_turn, work.commit, self._head, writes)
         finally:
             self._let_go()
 

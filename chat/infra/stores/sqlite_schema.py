@@ -19,6 +19,8 @@ from chat.domain.errors import Unusable
 APPLICATION: Final = 0x63686174  # "chat"
 OLDEST: Final = (3, 37, 0)  # the first with STRICT tables
 
+PATIENCE: Final = 2.0  # seconds, with another program that has the file locked
+
 # `answered` has the id first: ids that sort by time then go to one end of it.
 # Of the words a search needs who holds them, not where in the text nor how many there are.
 MIGRATIONS: Final = (
@@ -98,7 +100,8 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
 
 
 @contextmanager
@@ -183,6 +186,8 @@ SENTENCES: Final = {
 
 def sentence(path: Path, error: BaseException | None) -> str:
     """Why the file cannot be opened, for people."""
+    if not path.exists():
+        return f"{path} does not exist."
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details
     return f"{path} {SENTENCES.get(code, f'cannot be opened: {error}.')}"
 

@@ -1,9 +1,9 @@
 """What is said to SQLite: whole batches in, whole pages out, each in one step of a statement.
 
-A step lets go of Python's interpreter lock, and a busy event loop keeps it for up to 5 ms before it gives it back: 500
-rows inserted one by one took more than a second beside such a loop, and 20 ms as one list. So rows go in as one VALUES
-list, padded to one of a few lengths whose statements stay prepared; and rows come out packed into a single one: a JSON
-list of their columns, and their blobs joined.
+A step lets go of Python's interpreter lock, and to get it back from a busy event loop can take milliseconds: a turn of
+500 messages took more than a second beside such a loop when each row was a step, and 30 ms as one list for each table.
+So rows go in as one VALUES list, padded to one of a few lengths whose statements stay prepared; and rows come out
+packed into a single one: a JSON list of their columns, and their blobs joined.
 
 Batches that write say OR ROLLBACK, because a turn is taken in whole or not at all: it spares SQLite the journal that
 would undo the one statement.

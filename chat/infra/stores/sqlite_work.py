@@ -102,8 +102,8 @@ def read_about(connection: sqlite3.Connection, names: Sequence[str]) -> list[Log
     return sorted(map(LogRow._make, unpack(found)))
 
 
-def commit(connection: sqlite3.Connection, writes: Writes) -> None:
-    append(connection, writes.log)
+def commit(connection: sqlite3.Connection, head: int, writes: Writes) -> None:
+    append(connection, head, writes.log)
     if change(connection, say.ERASE, writes.erasures) != len(writes.erasures):
         raise Poisoned("an erasure is of no event")
     change(connection, say.ANSWER, writes.answers)
@@ -113,10 +113,7 @@ def commit(connection: sqlite3.Connection, writes: Writes) -> None:
     connection.execute("COMMIT")
 
 
-def append(connection: sqlite3.Connection, log: Sequence[LogRow]) -> None:
-    if not log:
-        return
-    head = read_head(connection)
+def append(connection: sqlite3.Connection, head: int, log: Sequence[LogRow]) -> None:
     if any(row.position != position for position, row in enumerate(log, head + 1)):
         raise Poisoned(f"the positions do not follow {head} one by one")
     change(connection, say.APPEND, log)
@@ -126,17 +123,20 @@ def file_words(connection: sqlite3.Connection, words: Sequence[WordsRow]) -> Non
     """In the order of positions: going back makes the index write out what it has gathered."""
     unknown = [(row.key,) for row in words if not row.position]
     first: dict[str, int] = dict(execute(connection, say.FIRST_ABOUT, unknown))
-    try:
-        filed = sorted((row.position or first[row.key], row.before, row.after) for row in words)
-    except KeyError as error:
-        raise Poisoned("words are of a key that no event is about") from error
-    change(connection, say.DROP_WORDS, [(at, " ".join(before)) for at, before, _ in filed if before])
-    change(connection, say.PUT_WORDS, [(at, " ".join(after)) for at, _, after in filed if after])
+    filed: dict[int, WordsRow] = {}
+    for row in words:
+        if not (position := row.position or first.get(row.key)):
+            raise Poisoned(f"words are of a key that no event is about: {row.key}")
+        filed[position] = filed.get(position, row)._replace(after=row.after)
+    rows = sorted(filed.items())
+    change(connection, say.DROP_WORDS, [(at, " ".join(row.before)) for at, row in rows if row.before])
+    change(connection, say.PUT_WORDS, [(at, " ".join(row.after)) for at, row in rows if row.after])
 
 
 def put_listed(connection: sqlite3.Connection, listed: Sequence[ListedRow]) -> None:
-    connection.executemany(say.UNLIST, [(row.list, row.key) for row in listed if row.label is None])
-    change(connection, say.LIST, [row for row in listed if row.label is not None])
+    last = {(row.list, row.key): row for row in listed}
+    connection.executemany(say.UNLIST, [where for where, row in last.items() if row.label is None])
+    change(connection, say.LIST, [row for row in last.values() if row.label is not None])
 
 
 # Reading.

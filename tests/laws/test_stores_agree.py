@@ -1,0 +1,351 @@
+"""Whatever people do, every store tells the same story: a node on the memory store and one on the SQLite store, which
+is restarted now and then and has next to no cache, agree with each other, with the rules alone, and with a plain model.
+
+CHAT_TEST_STORIES says how many stories are lived; 60 without.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, Final, NamedTuple, assert_never
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from chat.application.codec import encode
+from chat.application.queue import Again
+from chat.domain.accounts import ListAccounts, LogIn, Register
+from chat.domain.log import LogRow, Recorded
+from chat.domain.messages import ListMessages, SearchMessages
+from chat.domain.rooms import BrowseRooms, ListMembers, ListRooms
+from chat.domain.vocabulary import Command, Query
+from chat.infra.stores.memory import Memory, MemoryStore
+from chat.infra.stores.sqlite import SqliteStore
+from chat.logic.acknowledge import acknowledge
+from tests.inside import Listener
+from tests.laws.history import KINDS, erased
+from tests.laws.model import Model, follow
+from tests.laws.side import Carried, Clock, Side, Told, told
+from tests.laws.world import Seen, begin, look, message, wish
+from tests.logic.given import NOBODY, TABLES, Known
+
+STORIES: Final = int(os.environ.get("CHAT_TEST_STORIES", "60"))
+QUERIES: Final[Sequence[type[Query]]] = sorted(TABLES.queries, key=lambda kind: kind.__name__)
+NO_CACHE: Final = 0
+A_FEW: Final = 6 * 1_024  # bytes: that many states
+WORDS: Final = ["hi", "hello", "ann", "bob", "long", "nothing"]
+
+
+class Turns(NamedTuple):
+    """So many turns, each of a few commands."""
+
+    seed: int
+    number: int
+
+
+class Repeat(NamedTuple):
+    """Commands that were acknowledged are asked again, one of them with another body."""
+
+    seed: int
+
+
+class Ask(NamedTuple):
+    """Every kind of question."""
+
+    seed: int
+
+
+class Restart(NamedTuple):
+    """Of the SQLite side."""
+
+
+class Shrink(NamedTuple):
+    """Its cache to so many bytes."""
+
+    size: int
+
+
+class GoAway(NamedTuple):
+    """A client keeps a page of a room, to come back with it at the end."""
+
+    seed: int
+
+
+Step = Turns | Repeat | Ask | Restart | Shrink | GoAway
+
+seeds = st.integers(0, 2**32 - 1)
+turns = st.builds(Turns, seeds, st.integers(0, 15))
+incidents = st.one_of(
+    st.builds(Repeat, seeds),
+    st.builds(Ask, seeds),
+    st.builds(Restart),
+    st.builds(Shrink, st.sampled_from([NO_CACHE, A_FEW])),
+    st.builds(GoAway, seeds),
+)
+stories = st.lists(st.one_of(turns, incidents), max_size=60, min_size=10)
+
+
+class Away(NamedTuple):
+    """What a client kept of a room when it went."""
+
+    account: str
+    room: str
+    seq: int
+    messages: dict[int, dict[str, Any]]
+
+
+class Story:
+    def __init__(self, folder: Path) -> None:
+        memory = Memory()
+        self.clock = Clock()
+        self.memory = Side(lambda: MemoryStore(memory), self.clock)
+        self.sqlite = Side(lambda: SqliteStore(folder / "chat.db"), self.clock)
+        self.sides = (self.memory, self.sqlite)
+        self.model = Model()
+        self.world = NOBODY  # by the rules alone
+        self.answered: dict[tuple[str, str], bytes] = {}
+        self.acknowledged: list[Carried] = []
+        self.recorded: list[Recorded] = []
+        self.log: list[LogRow] = []  # as it was when it was written
+        self.away: list[Away] = []
+        self.numbers = 0
+
+    @property
+    def seen(self) -> Seen:
+        return look({key: version.state for key, version in self.world.versions.items()})
+
+    async def live(self, story: Sequence[Step]) -> None:
+        for side in self.sides:
+            await side.open()
+        try:
+            for step in story:
+                await self.take(step)
+            await self.end()
+        finally:
+            for side in self.sides:
+                await side.close()
+
+    async def take(self, step: Step) -> None:
+        match step:
+            case Turns(seed, number):
+                chance = Random(seed)
+                for _ in range(number):
+                    await self.turn([self.wished(chance) for _ in range(chance.randint(1, 6))])
+            case Repeat(seed):
+                await self.repeat(Random(seed))
+            case Ask(seed):
+                await self.ask(Random(seed))
+            case Restart():
+                await self.sqlite.restart()
+            case Shrink(size):
+                self.sqlite.node.cache.bound = size
+            case GoAway(seed):
+                await self.go_away(Random(seed))
+            case _:
+                assert_never(step)
+
+    async def end(self) -> None:
+        await self.sqlite.restart()
+        await self.ask(Random(0))
+        for side in self.sides:
+            await self.what_was_taken_back_is_gone(side)
+            await self.states_are_those_of_the_rules(side)
+            await self.answers_are_those_of_the_model(side)
+            await side.send_away()
+            await self.listen(side)
+            await self.everybody_comes_back(side)
+            await self.every_cut_is_resumed(side)
+
+    # ---- commands
+
+    def wished(self, chance: Random) -> Carried:
+        """Of whoever registers or logs in, the account acts."""
+        self.numbers += 1
+        actor, session, command = wish(chance, self.seen, KINDS)
+        fresh = f"id{self.numbers}"
+        if isinstance(command, Register):
+            actor = fresh
+        elif isinstance(command, LogIn):
+            actor = command.account
+        return Carried(replace(command, id=f"c{self.numbers}"), actor, session, fresh)
+
+    async def turn(self, batch: Sequence[Carried]) -> None:
+        self.clock.hours += 1
+        expected = [self.by_the_rules(one) for one in batch]
+        for side in self.sides:
+            assert await side.turn(batch) == expected
+        await self.news()
+
+    def by_the_rules(self, one: Carried) -> Told:
+        command, actor, session, fresh = one
+        if first := self.answered.get((actor, command.id)):
+            return told(Again(first))
+        beside = {"session": session, "fresh": fresh, "now": self.clock.now(), "registration": "open"}
+        outcome = self.world.when(actor, command, **beside)
+        if outcome.refusal:
+            return told(outcome.refusal)
+        self.world = outcome.world
+        self.recorded += outcome.recorded
+        key_of, _ = TABLES.commands[type(command)]
+        state = Known(self.world.versions).get(key_of(command, self.world.context(actor, **beside))).state
+        answer = acknowledge(command, state, outcome.recorded)
+        self.answered[actor, command.id] = answer
+        self.acknowledged.append(one)
+        return told(answer)
+
+    async def news(self) -> None:
+        """Both sides have logged the same, and have told it to whom it concerns."""
+        new = await self.memory.log(after=len(self.log))
+        assert new == await self.sqlite.log(after=len(self.log))
+        self.log += new
+        heard = [(row, self.model.take(row.position, msgspec.json.decode(row.event))) for row in new]
+        for side in self.sides:
+            await side.hear(heard)
+            await self.listen(side)
+
+    async def listen(self, side: Side) -> None:
+        """Everybody who can and does not yet."""
+        for name, account in self.seen.accounts.items():
+            if account.active and account.sessions:
+                await side.listen(name, next(iter(account.sessions)))
+
+    async def repeat(self, chance: Random) -> None:
+        """Two at once are one."""
+        if not self.acknowledged:
+            return
+        before = len(self.log)
+        one, other = chance.choice(self.acknowledged), chance.choice(self.acknowledged)
+        another_body = other._replace(command=replace(other.command, id=one.command.id), actor=one.actor)
+        await self.turn([one, another_body, one])
+        assert len(self.log) == before
+
+    # ---- questions
+
+    async def ask(self, chance: Random) -> None:
+        for kind in QUERIES:
+            scene = begin(chance, self.seen, kind)
+            query: Query = message(chance, scene)
+            answers = [await side.ask(query, scene.actor) for side in self.sides]
+            assert answers[0] == answers[1], query
+
+    async def answers_are_those_of_the_model(self, side: Side) -> None:
+        for asker in self.model.active:
+            assert await side.ask(ListRooms(), asker) == (dict, self.model.list_rooms(asker))
+            assert await side.ask(ListAccounts(), asker) == (dict, self.model.list_accounts())
+            assert await side.ask(BrowseRooms(), asker) == (dict, self.model.browse_rooms(asker))
+            for word in WORDS:
+                found = await side.ask(SearchMessages(text=word, limit=5), asker)
+                assert found == (dict, self.model.search_messages(asker, word, 5)), word
+            for room in self.model.readers[asker]:
+                await self.pages_are_those_of_the_model(side, asker, room)
+
+    async def pages_are_those_of_the_model(self, side: Side, asker: str, room: str) -> None:
+        assert await side.ask(ListMembers(room=room), asker) == (dict, self.model.list_members(room))
+        for before, after in ((None, None), (9, None), (None, 5)):
+            page = await side.ask(ListMessages(room=room, limit=4, before=before, after=after), asker)
+            assert page == (dict, self.model.list_messages(room, limit=4, before=before, after=after))
+
+    # ---- what is stored
+
+    async def what_was_taken_back_is_gone(self, side: Side) -> None:
+        events = [encode(record.event) for record in erased(self.recorded)]
+        assert [row.event for row in await side.log()] == events
+
+    async def states_are_those_of_the_rules(self, side: Side) -> None:
+        versions = dict(self.world.versions)
+        assert await side.versions(list(versions)) == versions
+        cached = side.cached(list(versions))
+        assert cached == {key: versions[key] for key in cached}
+
+    # ---- coming back
+
+    async def go_away(self, chance: Random) -> None:
+        places = [(account, room) for account in self.model.active for room in self.model.readers[account]]
+        if places:
+            account, room = chance.choice(places)
+            seq = self.model.rooms[room].seq
+            self.away.append(Away(account, room, seq, await self.page(self.memory, account, room)))
+
+    async def page(self, side: Side, account: str, room: str) -> dict[int, dict[str, Any]]:
+        kind, page = await side.ask(ListMessages(room=room, limit=100), account)
+        assert kind is dict
+        assert not page["more"]
+        return {row["seq"]: row for row in page["messages"]}
+
+    async def everybody_comes_back(self, side: Side) -> None:
+        """With the page from then and the events since, a client shows the page of now."""
+        for account, room, seq, messages in self.away:
+            if account in side.clients:
+                events, last = await resumed(side, side.clients[account].listener, room, seq)
+                if room not in self.model.readers[account]:
+                    assert last["reason"] == "not_found"
+                    continue
+                assert last["type"] == "caught_up"
+                shown = {seq: msgspec.json.decode(msgspec.json.encode(row)) for seq, row in messages.items()}
+                for event in events:
+                    follow(shown, msgspec.json.decode(event))
+                assert shown == await self.page(side, account, room)
+
+    async def every_cut_is_resumed(self, side: Side) -> None:
+        for account, client in side.clients.items():
+            for room in sorted(self.model.readers[account])[:1]:
+                log = [row.event for row in await side.log() if row.stream == f"room:{room}"]
+                for seq in [-1, *range(len(log) + 2)]:
+                    events, last = await resumed(side, client.listener, room, seq)
+                    assert events == log[max(seq, 0) :]
+                    assert last["type"] == ("caught_up" if seq <= len(log) else "reset")
+
+
+async def resumed(side: Side, listener: Listener, room: str, seq: int) -> tuple[list[bytes], dict[str, Any]]:
+    """What is told of a room when somebody comes back who has seen so much of it, and what ends it. Nothing happens
+    meanwhile, so that hello can be said anew."""
+    heard = listener.wire.heard
+    before = len(heard)
+    listener.say("resume", epoch=side.node.epoch, rooms={room: seq})
+    await listener.until(lambda: listener.frames[before:] and listener.frames[-1]["type"] in ("caught_up", "reset"))
+    *events, last = heard[before:]
+    return events, msgspec.json.decode(last)
+
+
+async def live(story: Sequence[Step]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        await Story(Path(folder)).live(story)
+
+
+@settings(
+    max_examples=STORIES,
+    deadline=None,
+    print_blob=True,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(stories)
+def test_the_same_story_is_told_by_every_store(story: list[Step]) -> None:
+    asyncio.run(live(story))
+
+
+async def test_every_command_asked_again_changes_nothing_and_gets_the_first_answer(tmp_path: Path) -> None:
+    """Every command in the tables, at once, later, with another body, and after a restart."""
+    story = Story(tmp_path)
+    for side in story.sides:
+        await side.open()
+    chance = Random(1)
+    kinds: set[type[Command]] = set()
+    while kinds != set(TABLES.commands):
+        await story.turn([story.wished(chance) for _ in range(10)])
+        for one in [one for one in story.acknowledged if type(one.command) not in kinds]:
+            kinds.add(type(one.command))
+            before = len(story.log)
+            await story.turn([one, one])
+            if len(kinds) % 10 == 0:
+                await story.sqlite.restart()
+            other = chance.choice(story.acknowledged)
+            await story.turn([other._replace(command=replace(other.command, id=one.command.id), actor=one.actor)])
+            assert len(story.log) == before
+    for side in story.sides:
+        await side.close()
