@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 
 PASSWORD = "correct horse battery"
+UNBOUNDED: dict[str, Any] = {"max_size": None, "max_queue": None}  # what a client may hear at once
 
 
 class Response:
@@ -95,7 +96,7 @@ class Talk:
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self.account.token}"}
         url = self.account.address.replace("http", "ws", 1) + "/ws"
-        self.websocket = await connect(url, additional_headers=headers, max_size=None, **self._options)
+        self.websocket = await connect(url, additional_headers=headers, **{**UNBOUNDED, **self._options})
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -156,9 +156,8 @@ class Connection:
         """One question less is open; whether or not there is something to say about it."""
         if frame:
             self._socket.say((frame,))
-        paused = not self._talk.listening
         self._talk = websocket.answered(self._talk)
-        if paused and not self._lost:
+        if self._talk.listening and not self._lost:
             self._wire.resume()
 
     async def _next(self, asked: Line) -> None:

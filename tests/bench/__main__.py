@@ -1,7 +1,9 @@
 """python -m tests.bench: how fast this chat is on this machine.
 
 Each workload seeds a database of its own (SQLite, every commit synced to the disk), starts a server on one core and a
-load on another, checks that nothing was lost, doubled or out of order, and prints its figures.
+load on another, checks that nothing was lost, doubled or out of order, and prints its figures. `server_cpu` is the
+share of a core that the server got: where others are at work on this machine it is less than the 1 that it would take,
+and the server would do more alone.
 """
 
 import argparse

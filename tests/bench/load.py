@@ -38,10 +38,10 @@ def write_texts(file: Path) -> None:
 class Load:
     """Sockets at a server, each of an account of its own, all of one room."""
 
-    def __init__(self, program: Path, folder: Path, port: int, room: str) -> None:
+    def __init__(self, program: Path, folder: Path, port: int, process: int, room: str) -> None:
         self._texts = folder / "texts"
         write_texts(self._texts)
-        self._command: list[str | Path] = [program, str(port), folder / "tokens", self._texts, room]
+        self._command: list[str | Path] = [program, str(port), str(process), folder / "tokens", self._texts, room]
 
     def talk(self, sockets: int, senders: int, window: int, seconds: float, warm: float) -> dict[str, Any]:
         """What was sent, acknowledged and heard, and how fast. Raises `CalledProcessError`."""

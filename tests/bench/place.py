@@ -81,7 +81,7 @@ class Place:
                 self.server.kill()
 
     def load(self, room: str) -> Load:
-        return Load(self._program, self.folder, self.server.port, room)
+        return Load(self._program, self.folder, self.server.port, self.server.process.pid, room)
 
     def resident(self) -> int:
         """Bytes of the server's memory that are in use."""

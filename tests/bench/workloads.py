@@ -37,7 +37,7 @@ def talk(folder: Path, program: Path, *, sockets: int, senders: int, window: int
         memory = place.resident()
     check_talk(told, sockets)
     check_page(page, 100)
-    figures = ("messages_s", "deliveries_s", "ack_p50_ms", "ack_p99_ms", "load_cpu", "connect_s")
+    figures = ("messages_s", "deliveries_s", "ack_p50_ms", "ack_p99_ms", "server_cpu", "load_cpu", "connect_s")
     return {name: told[name] for name in figures} | {"resident_mb": memory / 1e6}
 
 

@@ -1,8 +1,8 @@
 /* A load for the chat's websocket: one thread, epoll, no dependencies.
  *
- *     wsload PORT TOKENS TEXTS ROOM CONNECTIONS SENDERS WINDOW WARM SECONDS
+ *     wsload PORT PROCESS TOKENS TEXTS ROOM CONNECTIONS SENDERS WINDOW WARM SECONDS
  *
- * Each connection has a line of the file TOKENS for itself. The first SENDERS of them send lines of the file TEXTS to
+ * PROCESS is the server's, whose share of a core is measured too (Linux). Each connection has a line of the file TOKENS for itself. The first SENDERS of them send lines of the file TEXTS to
  * ROOM, each with WINDOW commands unanswered, for WARM seconds that do not count and SECONDS that do. Every socket has
  * to hear every message of the room once, in the order of its seq and behind the seq that hello names; that is checked
  * to the end, after the last message was sent. Prints one JSON object.
@@ -45,7 +45,7 @@ static Peer *peers;
 static Count count;
 static const char *room;
 static char **tokens, **texts;
-static int port, opened, window, sending, poller;
+static int port, process, opened, window, sending, poller;
 static long token_count, text_count, sent, head;
 static float *latencies; /* of acknowledgements, in milliseconds */
 static long samples;
@@ -107,8 +107,9 @@ static void fill_window(Peer *peer) {
   size_t length = 0;
   double moment = now();
   while (sending && peer->sends && peer->unanswered < window) {
-    int size = snprintf(message, sizeof message, "{\"type\":\"send_message\",\"id\":\"%016llx\",\"room\":\"%s\",\"text\":\"%s\"}",
-                        (unsigned long long)(time(NULL)) << 32 | sent, room, texts[sent % text_count]);
+    int size = snprintf(message, sizeof message,
+                        "{\"type\":\"send_message\",\"id\":\"%016llx\",\"room\":\"%s\",\"text\":\"%s\"}",
+                        (unsigned long long)time(NULL) << 32 | sent, room, texts[sent % text_count]);
     length += frame(out + length, 1, message, size);
     peer->since[(peer->oldest + peer->unanswered++) % WINDOW_MOST] = moment;
     sent++;
@@ -283,6 +284,18 @@ static double cpu(void) {
   return used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
+static double server_cpu(void) {
+  char path[64], stat[1024] = "";
+  long user = 0, system = 0;
+  snprintf(path, sizeof path, "/proc/%d/stat", process);
+  FILE *file = fopen(path, "r");
+  if (!file) return 0;
+  const char *rest = fgets(stat, sizeof stat, file) ? strrchr(stat, ')') : NULL;
+  if (rest) sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system);
+  fclose(file);
+  return (double)(user + system) / sysconf(_SC_CLK_TCK);
+}
+
 static int compare(const void *one, const void *other) {
   return (*(float *)one > *(float *)other) - (*(float *)one < *(float *)other);
 }
@@ -297,30 +310,32 @@ static void talk(int senders, double warm, double seconds) {
   }
   hear_for(warm);
   Count before = count;
-  double began = now(), worked = cpu();
+  double began = now(), worked = cpu(), served = server_cpu();
   samples = 0;
   hear_for(seconds);
   Count after = count;
   double took = now() - began;
-  worked = cpu() - worked;
+  worked = cpu() - worked, served = server_cpu() - served;
   sending = 0;
   for (double end = now() + PATIENCE; behind() && now() < end;) hear_all(10);
   qsort(latencies, samples, sizeof *latencies, compare);
-  printf("\"messages_s\": %.1f, \"deliveries_s\": %.1f, \"ack_p50_ms\": %.2f, \"ack_p99_ms\": %.2f, \"load_cpu\": %.2f, ",
-         (after.acks - before.acks) / took, (after.heard - before.heard) / took, latency(0.5), latency(0.99),
-         worked / took);
+  printf("\"messages_s\": %.1f, \"deliveries_s\": %.1f, \"ack_p50_ms\": %.2f, \"ack_p99_ms\": %.2f, ",
+         (after.acks - before.acks) / took, (after.heard - before.heard) / took, latency(0.5), latency(0.99));
+  printf("\"load_cpu\": %.2f, \"server_cpu\": %.2f, ", worked / took, served / took);
 }
 
 int main(int argc, char **argv) {
-  if (argc != 10) die("PORT TOKENS TEXTS ROOM CONNECTIONS SENDERS WINDOW WARM SECONDS");
+  if (argc != 11) die("PORT PROCESS TOKENS TEXTS ROOM CONNECTIONS SENDERS WINDOW WARM SECONDS");
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-  port = atoi(argv[1]), tokens = lines_of(argv[2], &token_count), texts = lines_of(argv[3], &text_count), room = argv[4];
-  int connections = atoi(argv[5]), senders = atoi(argv[6]);
-  window = atoi(argv[7]);
-  double seconds = atof(argv[9]), began = now();
+  port = atoi(argv[1]), process = atoi(argv[2]);
+  tokens = lines_of(argv[3], &token_count), texts = lines_of(argv[4], &text_count);
+  room = argv[5];
+  int connections = atoi(argv[6]), senders = atoi(argv[7]);
+  window = atoi(argv[8]);
+  double warm = atof(argv[9]), seconds = atof(argv[10]), began = now();
   if (connections > token_count || senders > connections || window > WINDOW_MOST || !text_count)
     die("more senders than connections, more connections than tokens, a window over %d, or no text", WINDOW_MOST);
   peers = calloc(connections, sizeof *peers);
@@ -330,7 +345,7 @@ int main(int argc, char **argv) {
   printf("{\"connect_s\": %.2f, ", now() - began);
   hear_for(0.5);
   long first = head;
-  if (seconds > 0) talk(senders, atof(argv[8]), seconds);
+  if (seconds > 0) talk(senders, warm, seconds);
   printf("\"open\": %d, \"sent\": %ld, \"acknowledged\": %ld, \"logged\": %ld, \"heard\": %ld, \"refused\": %ld, "
          "\"closed\": %ld, \"disordered\": %ld, \"behind\": %d}\n",
          opened, sent, count.acks, head - first, count.heard, count.refused, count.closed, count.disordered, behind());

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 from msgspec import inspect
 
-from chat.domain.accounts import Account, CreateInvite, Invite, Register
+from chat.domain.accounts import Account, CreateInvite, Invite, ReactivateAccount, Register
 from chat.domain.messages import (
     AddReaction,
     DeleteMessage,
@@ -29,7 +29,7 @@ from chat.domain.messages import (
     SendMessage,
     UnpinMessage,
 )
-from chat.domain.rooms import AddMember, CreateRoom, JoinRoom, Room
+from chat.domain.rooms import AddMember, ChangeRole, CreateRoom, JoinRoom, RemoveMember, Room, UnarchiveRoom
 from chat.domain.vocabulary import Command, Query, State
 from chat.logic.keys import id_of
 
@@ -47,6 +47,8 @@ MOSTLY: Final[dict[type[Command], int]] = {
     AddReaction: 2,
     JoinRoom: 2,
     AddMember: 2,
+    ChangeRole: 1,
+    RemoveMember: 1,
     PinMessage: 2,
     RemoveReaction: 1,
     UnpinMessage: 1,
@@ -54,7 +56,7 @@ MOSTLY: Final[dict[type[Command], int]] = {
 
 
 class Wish(NamedTuple):
-    """`actor` is empty for somebody who is not logged in; whoever carries it out knows who that will be."""
+    """`actor` says nothing of who registers or logs in: they act for the account that they make or name."""
 
     actor: str
     session: str
@@ -104,23 +106,31 @@ def wish(chance: Random, seen: Seen, kinds: Sequence[type[Command]]) -> Wish:
 
 
 def _kind(chance: Random, seen: Seen, kinds: Sequence[type[Command]]) -> type[Command]:
-    if not seen.accounts or (len(seen.accounts) < PEOPLE and chance.randrange(3)):
+    if Register in kinds and (not seen.accounts or (len(seen.accounts) < PEOPLE and chance.randrange(3))):
         return Register
-    if len(seen.rooms) < ROOMS and not chance.randrange(3):
+    if CreateRoom in kinds and len(seen.rooms) < ROOMS and not chance.randrange(3):
         return CreateRoom
-    return chance.choice([*kinds, *(kind for kind, times in MOSTLY.items() for _ in range(times))])
+    return chance.choice([*kinds, *(kind for kind in kinds for _ in range(MOSTLY.get(kind, 0)))])
 
 
 def begin(chance: Random, seen: Seen, kind: type[Command | Query]) -> Scene:
     """Somebody, and a room if it takes one. Mostly one that is in the room, or one that rules the server."""
-    if "room" not in {field.name for field in _fields(kind)} or not seen.rooms:
+    if "room" not in _named(kind) or not seen.rooms:
         rulers = [name for name, account in seen.accounts.items() if account.role != "member"]
         return Scene(seen, kind, _somebody(chance, seen, rulers), {})
-    open_rooms = [name for name, room in seen.rooms.items() if not room.archived]
-    room = chance.choice([*open_rooms, *open_rooms, *seen.rooms])
+    room = chance.choice([*_fitting(seen, kind) * 3, *seen.rooms])
     members = seen.rooms[room].members
     mostly = [name for name in seen.accounts if name not in members] if kind is JoinRoom else list(members)
     return Scene(seen, kind, _somebody(chance, seen, mostly), {"room": room})
+
+
+def _fitting(seen: Seen, kind: type[Command | Query]) -> list[str]:
+    """The rooms where something may come of it."""
+    found = seen.messages if "message" in _named(kind) else seen.rooms
+    rooms = {name: seen.rooms[name] for name in found}
+    if kind is JoinRoom:
+        return [name for name, room in rooms.items() if room.kind == "public"]
+    return [name for name, room in rooms.items() if room.archived == (kind is UnarchiveRoom)]
 
 
 def _somebody(chance: Random, seen: Seen, mostly: list[str]) -> str:
@@ -136,8 +146,8 @@ def message(chance: Random, scene: Scene) -> Any:
         if field.name == "id" or (field.name in scene.made and chance.randrange(20)):
             continue
         known = [value for value in KNOWN.get(field.name, _nothing)(scene) if _fits(value, field.type)]
-        likely = 20 if field.name in KNOWN and not known else 3
-        if field.required or not chance.randrange(likely):
+        seldom = 20 if field.name in KNOWN and not known else 2
+        if field.required or not chance.randrange(seldom):
             scene.made[field.name] = _value(chance, known, field.type)
     return msgspec.convert(scene.made, scene.kind)
 
@@ -147,6 +157,10 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
     return info.fields
+
+
+def _named(kind: type[msgspec.Struct]) -> set[str]:
+    return {field.name for field in _fields(kind)}
 
 
 def _fits(value: object, kind: inspect.Type) -> bool:
@@ -179,8 +193,12 @@ def _rooms(scene: Scene) -> Sequence[str]:
 
 
 def _accounts(scene: Scene) -> Sequence[str]:
+    """Mostly others, and in a room those who are there."""
+    if scene.kind is ReactivateAccount:
+        return [name for name, account in scene.seen.accounts.items() if not account.active]
     room = scene.seen.rooms.get(scene.made.get("room", ""))
-    return [*(room.members if room else ()), *scene.seen.accounts]
+    others = [name for name in (room.members if room else scene.seen.accounts) if name != scene.actor]
+    return [*others, *others, *scene.seen.accounts]
 
 
 def _messages(scene: Scene) -> Sequence[int]:

@@ -23,7 +23,8 @@ from chat.logic.find import Find
 from chat.logic.keys import direct_key
 from chat.logic.mediator import Context, Draft, Tables, Version, answer, decide, fold
 
-TABLES: Final[Tables] = run_path(str(Path(__file__).parents[2] / "chat.py"), run_name="wiring")["TABLES"]
+WIRING: Final[dict[str, Any]] = run_path(str(Path(__file__).parents[2] / "chat.py"), run_name="wiring")
+TABLES: Final[Tables] = WIRING["TABLES"]
 NOW: Final = "2026-01-31T12:00:00.000000Z"
 EARLIER: Final = "2026-01-30T12:00:00.000000Z"
 MUCH_LATER: Final = "2026-04-30T12:00:00.000000Z"

@@ -58,6 +58,7 @@ class Comparison:
         self._wrong: set[str] = set()  # of those, one word is enough
         self._changed: set[str] = set()
         self._prints = array("q", bytes(8 * (survey.head + 1)))  # of messages, by where they begin
+        self._expected = 0  # pairs of a word and where it is filed
         self._words = array("Q", bytes(8 * (survey.head + 1)))  # sums of hashes, by where they are filed
 
     async def read_written(self) -> None:
@@ -103,7 +104,9 @@ class Comparison:
 
     def is_over(self, key: str, began: int, state: State) -> None:
         self._prints[began] = print_of(state)
-        self._words[began] = sum(map(hash, words_of(key, state))) & BITS
+        words = words_of(key, state)
+        self._words[began] = sum(map(hash, words)) & BITS
+        self._expected += len(words)
 
     async def rest(self) -> None:
         pass
@@ -150,7 +153,7 @@ class Comparison:
 
     async def _compare_words(self) -> None:
         after = ("", 0)
-        with Progress("words compared", self._survey.head) as progress:
+        with Progress("words compared", self._expected) as progress:
             while found := await self._node.store.read_words(after, WORDS):
                 for word, position in found:
                     if 0 < position <= self._survey.head:
