@@ -117,6 +117,7 @@ class Node:
                 await self.turns.idle()
         except TimeoutError:
             log.warning("not everything was answered in time")
+        self.hub.flush()
         sockets = list(self.hub.sockets())
         for start in range(0, len(sockets), WAVE):
             for index, socket in enumerate(sockets[start : start + WAVE]):
@@ -124,6 +125,7 @@ class Node:
             await asyncio.sleep(0)
 
     async def close(self) -> None:
+        self.passwords.close()
         await self.store.close()
 
     async def ready(self) -> dict[str, str]:
@@ -146,8 +148,8 @@ class Node:
         self.turns.submit(waiting)
 
     async def open_form(self, form: Command, actor: str, address: str = "") -> Opened:
-        """A command without secrets made of a form with them. `address` is the asker's, where there is
-        one. Raises `Refused`.
+        """A command without secrets made of a form with them. `address` is the asker's, where there is one. Raises
+        `Refused`.
         """
         if type(form) in SLOW:
             self._guesses.spend(address or actor)
@@ -181,9 +183,13 @@ class Node:
     async def _watch_presence(self) -> None:
         while True:
             await asyncio.sleep(1)
-            self._seen, online, offline = presence.tick(self._seen, self.hub.accounts, self.clock.seconds())
-            for told in self._presence_told(online, offline):
-                self.hub.say_room(told.room, [encode(told)])
+            self.tell_presence()
+
+    def tell_presence(self) -> None:
+        """Who came and went since this was called last."""
+        self._seen, online, offline = presence.tick(self._seen, self.hub.accounts, self.clock.seconds())
+        for told in self._presence_told(online, offline):
+            self.hub.say_room(told.room, [encode(told)])
 
     def _presence_told(self, online: list[str], offline: list[str]) -> list[PresenceTold]:
         """One frame for each small room in which something changed; of the states at hand, which theirs are."""

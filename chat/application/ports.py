@@ -114,6 +114,9 @@ class Passwords(Protocol):
     async def verify(self, hashed: str, password: str) -> bool:
         """Also against no hash at all, in the same time. Raises `Refused` `busy`."""
 
+    def close(self) -> None:
+        """Give up what waits."""
+
 
 class Tokens(Protocol):
     def draw(self) -> tuple[str, str]:

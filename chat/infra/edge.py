@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from chat.infra.hub import Bundle
 
@@ -76,7 +77,7 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
 
     def hang_up(self, code: int, reason: str) -> None:
         """Say goodbye, and drop the connection if the peer does not."""
-        if self.close_sent or self.disconnected:
+        if self.close_sent or self.conn.state is not State.OPEN:  # or the peer has said it
             return
         self.stop_keepalive()
         self.conn.send_close(code, reason)

@@ -43,7 +43,14 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         await self._drain(WITHIN / 2)
+        cutting = asyncio.get_running_loop().call_later(WITHIN / 4, self._cut_off)
         await super().shutdown(sockets)
+        cutting.cancel()
+
+    def _cut_off(self) -> None:
+        """Whoever is not done by now does not keep the others waiting."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 def listen(host: str, port: int) -> socket.socket:

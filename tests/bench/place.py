@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -70,10 +70,9 @@ class Place:
         with on_core(SERVER_CORE):
             self.server.start()
         try:
-            asker = Asker(self.server.port, self.tokens[0])
-            asker.ready()
-            self.seconds_to_start = time.monotonic() - began
-            with on_core(LOAD_CORE):
+            with closing(Asker(self.server.port, self.tokens[0])) as asker, on_core(LOAD_CORE):
+                asker.ready()
+                self.seconds_to_start = time.monotonic() - began
                 yield asker
             assert self.server.stop() == 0, "the server did not end well"
         finally:
@@ -104,6 +103,9 @@ class Asker:
 
     def ready(self) -> None:
         self._get("/readyz")
+
+    def close(self) -> None:
+        self._connection.close()
 
     def _get(self, path: str) -> bytes:
         if time.monotonic() - self._asked > KEPT_ALIVE:

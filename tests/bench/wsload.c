@@ -2,10 +2,11 @@
  *
  *     wsload PORT PROCESS TOKENS TEXTS ROOM CONNECTIONS SENDERS WINDOW WARM SECONDS
  *
- * PROCESS is the server's, whose share of a core is measured too (Linux). Each connection has a line of the file TOKENS for itself. The first SENDERS of them send lines of the file TEXTS to
+ * Each connection has a line of the file TOKENS for itself. The first SENDERS of them send lines of the file TEXTS to
  * ROOM, each with WINDOW commands unanswered, for WARM seconds that do not count and SECONDS that do. Every socket has
  * to hear every message of the room once, in the order of its seq and behind the seq that hello names; that is checked
- * to the end, after the last message was sent. Prints one JSON object.
+ * to the end, after the last message was sent. PROCESS is the server's: its share of a core is measured too (on Linux).
+ * Prints one JSON object.
  *
  * With 0 seconds it connects, prints the object, and stays connected until its standard input is closed.
  * ROOM is the only room of these accounts. The server's frames are looked at by their beginning only: the chat writes

@@ -1,23 +1,28 @@
 """One node on one store, carrying out what it is told, with clients that listen; to be held against another."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from chat.application.codec import Codec, encode
 from chat.application.ports import Store
 from chat.application.queue import Again, Outcome, Waiting
 from chat.domain.errors import Refused
 from chat.domain.log import LogRow
 from chat.domain.vocabulary import Command, Query
 from chat.logic.mediator import Version
+from chat.logic.redaction import about, redacted
 from chat.logic.sessions import later
 from tests.inside import Listener, new_node
-from tests.logic.given import NOW
+from tests.logic.given import NOW, TABLES
 
 EVERY: Final = 1_000_000
+
+CODEC: Final = Codec(TABLES)
 
 Told = tuple[type, Any]  # what a sender or an asker was told, to be compared
 
@@ -47,12 +52,14 @@ class Clock:
 class Client:
     """Somebody who listens, and what should have been heard since hello."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, session: str) -> None:
         self.listener = listener
+        self.session = session
         self.due: defaultdict[str, list[bytes]] = defaultdict(list)  # by room
 
     def check(self) -> None:
-        """It has heard that and nothing else of any room; up to some point, if it was sent away."""
+        """It has heard that and nothing else of any room, or that without what was taken back since; up to some point,
+        if it was sent away."""
         heard: defaultdict[str, list[bytes]] = defaultdict(list)
         for frame in self.listener.wire.heard:
             event = msgspec.json.decode(frame)
@@ -62,7 +69,14 @@ class Client:
             due = self.due[room]
             if self.listener.wire.closed is not None:
                 due = due[: len(heard[room])]
-            assert heard[room] == due, room
+            assert len(heard[room]) == len(due), room
+            assert all(one in (event, without(event)) for one, event in zip(heard[room], due, strict=True)), room
+
+
+def without(encoded: bytes) -> bytes:
+    """An event as it is left when what it tells of was taken back."""
+    event = CODEC.event(encoded)
+    return encode(redacted(event)) if about(event) else encoded
 
 
 class Side:
@@ -117,21 +131,29 @@ class Side:
 
     # ---- clients
 
-    async def listen(self, account: str, session: str) -> None:
-        if account not in self.clients:
+    async def listen(self, sessions: Mapping[str, Sequence[str]]) -> None:
+        """Everybody who can and does not yet, each in the oldest session."""
+        for account in sessions.keys() - self.clients.keys():
+            session = sessions[account][0]
             listener = Listener(self.node, account, session)
             await listener.greeted()
-            self.clients[account] = Client(listener)
+            self.clients[account] = Client(listener, session)
 
-    async def hear(self, rows: Sequence[tuple[LogRow, set[str]]]) -> None:
-        """Everybody has heard these events, so far as they are told them."""
-        for row, audience in rows:
+    def is_due(self, events: Sequence[tuple[LogRow, set[str]]]) -> None:
+        """Each for the accounts beside it."""
+        for row, audience in events:
             for account in audience & self.clients.keys():
                 self.clients[account].due[row.stream.partition(":")[2]].append(row.event)
+
+    async def check(self, sessions: Mapping[str, Sequence[str]]) -> None:
+        """Everybody has heard all that was due; whose session is none of these any more was sent away."""
+        await asyncio.sleep(0)
         self.node.hub.flush()
         for account, client in list(self.clients.items()):
             client.check()
-            if client.listener.wire.closed is not None:
+            closed = client.listener.wire.closed
+            assert closed == (None if client.session in sessions.get(account, ()) else 4401)
+            if closed:
                 await self.clients.pop(account).listener.leave()
 
     async def send_away(self) -> None:
