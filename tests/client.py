@@ -8,6 +8,8 @@ from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
 
 PASSWORD = "correct horse battery"
 UNBOUNDED: dict[str, Any] = {"max_size": None, "max_queue": None}  # what a client may hear at once
@@ -82,6 +84,19 @@ def register(address: str, name: str, invite: str | None = None) -> Account:
     return Account(address, told["token"], name)
 
 
+async def end_of(websocket: ClientConnection, heard: list[Any] | None = None) -> Close:
+    """Hear everything out, and how the server closed it; being cut off without a word fails the test."""
+    try:
+        while True:
+            frame = await asyncio.wait_for(websocket.recv(), 10)
+            if heard is not None:
+                heard.append(json.loads(frame))
+    except ConnectionClosed as end:
+        close = end.rcvd
+    assert close, "cut off without a word"
+    return close
+
+
 class Talk:
     """A websocket of an account. `heard` keeps every frame in order."""
 
@@ -113,6 +128,10 @@ class Talk:
             frame = await self.next()
             if fields.items() <= frame.items():
                 return frame
+
+    async def end(self) -> Close:
+        """Hear everything out, and how the server closed it."""
+        return await end_of(self.websocket, self.heard)
 
     async def say(self, type: str, **fields: Any) -> None:
         await self.websocket.send(json.dumps({"type": type, **fields}))

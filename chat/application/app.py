@@ -1,6 +1,5 @@
 """The ASGI application: the HTTP routes, the websocket, and the headers that every answer carries."""
 
-from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -8,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from chat.application import authentication, doors, http
 from chat.application.connection import Connection
@@ -44,8 +43,7 @@ def application(node: Node) -> ASGIApp:
     decoder = doors.frame_decoder(node.tables)
 
     async def endpoint(websocket: WebSocket) -> None:
-        with suppress(WebSocketDisconnect):  # gone before the handshake was over
-            await serve(websocket, node, decoder)
+        await serve(websocket, node, decoder)
 
     routes = [WebSocketRoute("/ws", endpoint), *http.routes(node)]
     return with_headers(Starlette(routes=routes, exception_handlers={HTTPException: http.unknown}))

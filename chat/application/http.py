@@ -3,6 +3,7 @@
 POST /api/<command>          a JSON object; `Idempotency-Key` is its id
 GET  /api/<query>?field=…
 GET  /healthz  /readyz       the process lives; this node wants traffic
+GET  /metrics                its numbers, for monitors nearby
 GET  /                       the web client, whose files are under /web/
 """
 
@@ -19,7 +20,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from chat.application import authentication, doors
+from chat.application import authentication, doors, metrics
 from chat.application.codec import encode
 from chat.application.forms import FORMS
 from chat.application.node import Node
@@ -49,6 +50,7 @@ def routes(node: Node) -> list[BaseRoute]:
         *(Route(f"/api/{tag}", refusing(_query(node, kind)), methods=["GET"]) for tag, kind in queries.items()),
         Route("/healthz", _health),
         Route("/readyz", refusing(_readiness(node))),
+        Route("/metrics", refusing(_metrics(node))),
         Route("/", _page),
         Mount("/web", StaticFiles(directory=WEB)),
     ]
@@ -220,6 +222,15 @@ async def _health(_: Request) -> Response:
 def _readiness(node: Node) -> Endpoint:
     async def endpoint(_: Request) -> Response:
         return json(await node.ready())
+
+    return endpoint
+
+
+def _metrics(node: Node) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        if not metrics.may_read(request, node.settings.proxies):
+            raise Refused("not_found")
+        return Response(metrics.metrics_of(node), media_type=metrics.CONTENT_TYPE)
 
     return endpoint
 

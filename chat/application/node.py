@@ -7,6 +7,7 @@ is told when to come back.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -102,8 +103,11 @@ class Node:
             tasks.create_task(self._watch_presence())
 
     async def _poll(self) -> None:
+        """Every POLL seconds, and at once when a turn was left in doubt."""
         while True:
-            await asyncio.sleep(POLL)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.turns.in_doubt.wait(), POLL)
+            self.turns.in_doubt.clear()
             try:
                 await self.turns.catch_up()
             except StoreError as error:

@@ -12,6 +12,7 @@ unknown: its senders are told `unavailable` and ask again with the same id.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -54,6 +55,8 @@ class Turns:
         policy: Callable[[], dict[str, Any]],
     ) -> None:
         self.queue = Queue()
+        self.taken = 0  # turns
+        self.told: Counter[str] = Counter()  # outcomes of commands, by code
         self._tables = tables
         self._codec = codec
         self._cache = cache
@@ -62,6 +65,7 @@ class Turns:
         self._broker = broker
         self._clock = clock
         self._policy = policy
+        self.in_doubt = asyncio.Event()  # whether the last turn is in the log is not known: read it
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -83,6 +87,7 @@ class Turns:
 
     async def turn(self, batch: Sequence[Waiting]) -> None:
         """Carry out these commands and tell everybody concerned; every sender gets one reply."""
+        self.taken += 1
         try:
             outcomes = await self._carry_out(batch)
         except Poisoned as error:
@@ -92,8 +97,9 @@ class Turns:
             log.warning("store unavailable", error=str(error), commands=len(batch))
             self._cache.clear()
             outcomes = [Refused("unavailable", retry_after=1.0)] * len(batch)
+            self.in_doubt.set()
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            waiting.reply(outcome)
+            self._reply(waiting, outcome)
 
     async def _one_by_one(self, batch: Sequence[Waiting], error: Poisoned) -> None:
         """What the store rejects is found by itself; the rest of its turn does not suffer."""
@@ -102,7 +108,15 @@ class Turns:
                 await self.turn([waiting])
         else:
             log.error("store rejects a command", kind=type(batch[0].command).__name__, error=str(error))
-            batch[0].reply(Refused("internal"))
+            self._reply(batch[0], Refused("internal"))
+
+    def _reply(self, waiting: Waiting, outcome: Outcome) -> None:
+        """Whoever cannot be told has to ask again; that is nobody else's trouble."""
+        self.told[outcome.code if isinstance(outcome, Refused) else "ack"] += 1
+        try:
+            waiting.reply(outcome)
+        except Exception:
+            log.exception("a reply broke", kind=type(waiting.command).__name__)
 
     async def _carry_out(self, batch: Sequence[Waiting]) -> list[Outcome]:
         with self._cache.in_use():

@@ -51,22 +51,19 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
 
     def pause(self) -> None:
         """Do not read from the peer until `resume`."""
-        if not self.read_paused:
+        if not self.read_paused and not self.transport.is_closing():
             self.read_paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        if self.read_paused:
+        if self.read_paused and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()
 
     def write(self, bundles: Sequence[Bundle]) -> None:
         if self.close_sent or self.transport.is_closing() or not self.handshake_complete:
             return
-        if len(bundles) == 1:
-            self.transport.write(bundles[0].framed)
-        else:
-            self.transport.write(b"".join([bundle.framed for bundle in bundles]))
+        self.transport.writelines([bundle.framed for bundle in bundles])
 
     def unsent(self) -> int:
         return 0 if self.disconnected else self.transport.get_write_buffer_size()
@@ -77,7 +74,8 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
 
     def hang_up(self, code: int, reason: str) -> None:
         """Say goodbye, and drop the connection if the peer does not."""
-        if self.close_sent or self.conn.state is not State.OPEN:  # or the peer has said it
+        over = self.close_sent or self.conn.state is not State.OPEN  # one of the two has said it
+        if over or self.transport.is_closing():
             return
         self.stop_keepalive()
         self.conn.send_close(code, reason)
@@ -106,8 +104,8 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         if self.transport.get_write_buffer_size() > PONGS_UNSENT:
             self.transport.abort()
-            return
-        super().handle_ping()
+        if not self.transport.is_closing():
+            super().handle_ping()
 
     def handle_parser_exception(self) -> None:
         """Frames that break the protocol. What still comes in is read and dropped: a connection that is closed over

@@ -7,6 +7,7 @@ membership cuts the joined frames; it is told to the members before and after it
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Protocol
 
 import structlog
@@ -37,8 +38,14 @@ class Bundle:
     @property
     def framed(self) -> bytes:
         if self._framed is None:
-            self._framed = b"".join(Frame(Opcode.TEXT, payload).serialize(mask=False) for payload in self.payloads)
+            self._framed = b"".join([_header(len(payload)) + payload for payload in self.payloads])
         return self._framed
+
+
+@lru_cache(maxsize=4_096)
+def _header(length: int) -> bytes:
+    """What stands before a text frame's payload: the same for every payload of this length."""
+    return Frame(Opcode.TEXT, bytes(length)).serialize(mask=False)[: -length or None]
 
 
 class Writer(Protocol):
@@ -149,8 +156,11 @@ class Hub:
         _discard(self._rooms, room, socket)
 
     def tell(self, entries: Sequence[Entry]) -> None:
-        """Events that passed the cursor, in order."""
+        """Events that passed the cursor, in order. What an account alone is told comes after the rooms that it may
+        speak of.
+        """
         runs: dict[str, list[bytes]] = {}
+        own: list[tuple[str, bytes]] = []
         for entry in entries:
             match entry.record.event:
                 case MemberAdded() | MemberRemoved() as event:
@@ -161,20 +171,24 @@ class Hub:
                 case RoomEvent(room=room):
                     runs.setdefault(room, []).append(entry.encoded)
                 case SessionEnded() as event:
-                    self._say_runs(runs)
-                    runs = {}
+                    self._say_runs(runs, own)
                     self._end_session(event, entry.encoded)
                 case PrivateEvent():
                     pass
                 case PublicEvent():
                     self.say_everybody((entry.encoded,))
                 case AccountEvent(account=account):
-                    self.say_account(account, (entry.encoded,))
-        self._say_runs(runs)
+                    own.append((account, entry.encoded))
+        self._say_runs(runs, own)
 
-    def _say_runs(self, runs: dict[str, list[bytes]]) -> None:
+    def _say_runs(self, runs: dict[str, list[bytes]], own: list[tuple[str, bytes]]) -> None:
+        """All that was gathered."""
         for room, run in runs.items():
             self._say_run(room, run)
+        for account, encoded in own:
+            self.say_account(account, (encoded,))
+        runs.clear()
+        own.clear()
 
     def _say_run(self, room: str, run: Sequence[bytes]) -> None:
         if run and (sockets := self._rooms.get(room)):

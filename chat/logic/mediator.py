@@ -74,18 +74,22 @@ class Tables(NamedTuple):
 class Draft:
     """States as changed so far, over what stood before; to undo, forget the draft."""
 
-    __slots__ = ("base", "changed", "foreign")
+    __slots__ = ("_upper", "base", "changed", "foreign")
 
     def __init__(self, base: Versions) -> None:
         self.base = base
         self.changed: dict[str, Version] = {}
         self.foreign: set[str] = set()  # keys changed by an event of another stream than their own
+        self._upper: Versions = self.changed
+        if type(base) is Draft and base._upper is base.changed:  # a draft on a draft: one look instead of two
+            self._upper, self.base = base.changed, base.base
 
     def get(self, key: str) -> Version | None:
-        return self.changed.get(key) or self.base.get(key)
+        return self.changed.get(key) or self._upper.get(key) or self.base.get(key)
 
     def at(self, key: str) -> Version:
-        if version := self.get(key):
+        """Raises `Missing`."""
+        if version := self.changed.get(key) or self._upper.get(key) or self.base.get(key):
             return version
         raise Missing((key,))
 
@@ -163,9 +167,10 @@ def fold(tables: Tables, record: Recorded, context: Context) -> list[Event]:
             continue
         own, state = _at(tables, draft, key)
         state, more = handler(state, event, context)
-        draft.changed[str(key)] = Version(own, state)
-        if key != stream:
-            draft.foreign.add(str(key))
+        name = str(key)
+        draft.changed[name] = Version(own, state)
+        if name != stream:
+            draft.foreign.add(name)
         emitted += more
     return emitted
 

@@ -205,7 +205,8 @@ def role_changed(room: Room, event: RoleChanged, _: Context) -> Folded:
 
 
 def came(account: Account, event: MemberAdded, _: Context) -> tuple[Account, list[Event]]:
-    return replace(account, rooms=account.rooms | {event.room: Reading()}), []
+    """What was said before somebody came is not news to them."""
+    return replace(account, rooms=account.rooms | {event.room: Reading(read=event.seq)}), []
 
 
 def went(account: Account, event: MemberRemoved, _: Context) -> tuple[Account, list[Event]]:

@@ -172,6 +172,12 @@ class FakeWire:
     def hang_up(self, code: int, reason: str) -> None:
         self.closed = self.closed or (code, reason)
 
+    def is_paused(self) -> bool:
+        return self.paused
+
+    def is_open(self) -> bool:
+        return self.closed is None
+
     def seqs(self, room: str) -> list[int]:
         return [frame["seq"] for frame in self.frames if frame.get("room") == room and "by" in frame]
 
@@ -258,5 +264,5 @@ async def world(store: MemoryStore | None = None, tables: Tables = TABLES, **set
 async def until(holds: Callable[[], Any]) -> None:
     """Let the others run until this holds."""
     async with asyncio.timeout(5):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 (nobody signals what a test waits for)
             await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
 
 from tests.client import PASSWORD, Account, Response, Talk, register
 from tests.running import Server, running
@@ -21,16 +21,6 @@ def session_of(address: str, name: str, password: str = PASSWORD) -> Account:
     response = log_in(address, name, password)
     assert response.status == 200, response
     return Account(address, response.json["token"], name)
-
-
-async def closed(talk: Talk) -> tuple[int, str]:
-    """The code and reason that a connection is closed with, when everything else has been heard."""
-    try:
-        while True:
-            await talk.next()
-    except ConnectionClosed as end:
-        assert end.rcvd
-        return end.rcvd.code, end.rcvd.reason
 
 
 # ---- the first account, and who may follow
@@ -184,7 +174,7 @@ async def test_logging_out_closes_the_sockets_of_that_session_alone(server: Serv
             await talk.until(type="hello")
         eve.do("log_out")
         for talk in (one, two):
-            assert await closed(talk) == (4401, "the session has ended")
+            assert await talk.end() == Close(4401, "the session has ended")
             assert talk.heard[-1]["type"] == "session_ended"
         assert (await other.until(type="session_ended"))["account"] == eve.id
         assert (await other.ask("me"))["answer"]["account"]["id"] == eve.id
@@ -193,7 +183,7 @@ async def test_logging_out_closes_the_sockets_of_that_session_alone(server: Serv
 async def test_a_command_that_ends_its_own_session_is_answered_first(server: Server, ann: Account) -> None:
     async with Talk(register(server.address, "eve.last")) as talk:
         await talk.say("log_out", id="last")
-        await closed(talk)
+        await talk.end()
         assert [frame["type"] for frame in talk.heard] == ["hello", "session_ended", "ack"]
 
 
@@ -204,7 +194,7 @@ async def test_a_session_can_be_ended_from_another(server: Server, ann: Account)
     async with Talk(phone) as talk:
         await talk.until(type="hello")
         eve.do("end_session", session=other["session"])
-        assert (await closed(talk))[0] == 4401
+        assert (await talk.end()).code == 4401
     assert phone.get("me").status == 401
     assert eve.get("me").status == 200
     assert ann.do("end_session", session=other["session"]) == {}  # nobody else's
@@ -217,7 +207,7 @@ async def test_another_password_ends_the_other_sessions(server: Server, ann: Acc
         await gone.until(type="hello")
         await stays.until(type="hello")
         assert (await stays.ask("change_password", old=PASSWORD, new=OTHER))["type"] == "ack"
-        assert (await closed(gone))[0] == 4401
+        assert (await gone.end()).code == 4401
         assert (await stays.ask("me"))["type"] == "answer"
     assert phone.get("me").status == 401
     assert log_in(server.address, "eve.change").status == 401
@@ -229,7 +219,7 @@ async def test_a_password_that_was_reset_is_good_for_one_log_in(server: Server, 
     async with Talk(eve) as talk:
         await talk.until(type="hello")
         password = ann.do("reset_password", account=eve.id)["password"]
-        assert (await closed(talk))[0] == 4401
+        assert (await talk.end()).code == 4401
     assert log_in(server.address, "eve.reset").status == 401
     back = session_of(server.address, "eve.reset", password)
     assert back.ask("me")["password_expired"] is True
@@ -244,7 +234,7 @@ async def test_somebody_deactivated_is_shut_out_at_once_and_may_come_back(server
     async with Talk(eve) as talk:
         await talk.until(type="hello")
         ann.do("deactivate_account", account=eve.id)
-        assert (await closed(talk))[0] == 4401
+        assert (await talk.end()).code == 4401
     assert eve.get("me").status == 401
     assert log_in(server.address, "eve.off").status == 401
     ann.do("reactivate_account", account=eve.id)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -81,7 +81,7 @@ def test_port_0_picks_one_and_the_log_says_which(tmp_path: Path) -> None:
 
 
 def test_an_ipv6_address_can_be_listened_on(tmp_path: Path) -> None:
-    if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"):  # noqa: PTH110
+    if not Path("/proc/net/if_inet6").exists():
         pytest.skip("no IPv6 here")
     with running(tmp_path, "--host", "::1", database="memory:") as server:
         [line] = [line for line in server.lines() if line["event"] == "listening"]
@@ -160,14 +160,15 @@ async def test_after_a_restart_everything_is_as_it_was(tmp_path: Path) -> None:
         invite = ann.do("create_invite", key="invite")
         async with Talk(bob) as talk:
             epoch = (await talk.until(type="hello"))["epoch"]
-        before = [bob.ask(query, **fields) for query, fields in QUESTIONS(room)]
+        before = asked_of(bob, room)
         assert server.stop() == 0
         server.start()
-        assert [bob.ask(query, **fields) for query, fields in QUESTIONS(room)] == before
+        assert asked_of(bob, room) == before
 
         assert ann.do("send_message", key="kept", room=room, text="something else") == first
         async with Talk(ann) as talk:
-            assert await talk.ask("send_message", "kept", room=room, text="again") == {"type": "ack", "id": "kept", **first}
+            again = await talk.ask("send_message", "kept", room=room, text="again")
+            assert again == {"type": "ack", "id": "kept", **first}
         assert ann.do("create_invite", key="invite") == {"invite": invite["invite"]}
         register(server.address, "cat", invite["token"])
         assert ann.do("send_message", room=room, text="next")["seq"] == first["seq"] + 1
@@ -185,9 +186,12 @@ async def test_after_a_restart_everything_is_as_it_was(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-def QUESTIONS(room: str) -> list[tuple[str, dict[str, str]]]:  # noqa: N802
-    asked: list[tuple[str, dict[str, str]]] = [("me", {}), ("list_rooms", {}), ("list_sessions", {}), ("list_accounts", {})]
-    return [*asked, ("room", {"room": room}), ("list_messages", {"room": room}), ("search_messages", {"text": "hello"})]
+def asked_of(account: Account, room: str) -> list[Any]:
+    """The answers to what a client asks."""
+    here = {"room": room}
+    plain = [account.ask(query) for query in ("me", "list_rooms", "list_sessions", "list_accounts")]
+    found = account.ask("search_messages", text="hello")
+    return [*plain, account.ask("room", **here), account.ask("list_messages", **here), found]
 
 
 async def test_many_of_one_id_at_once_make_one_event_on_disk_too(tmp_path: Path) -> None:
@@ -230,5 +234,3 @@ async def test_the_log_holds_no_secret_and_no_word_of_anybody(tmp_path: Path) ->
     assert [line for line in log.splitlines() if not line.startswith("{")] == []
     assert [secret for secret in secrets if secret in log] == []
     assert "token" not in log
-
-

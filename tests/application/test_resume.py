@@ -69,7 +69,7 @@ async def test_events_are_told_again_as_they_were_told_first(ann: Account, bob: 
         await first.until(type="message_pinned")
     async with Talk(bob) as again:
         await resumed(again, {room: 3})
-    live, told = ([f for f in talk.heard if f.get("room") == room and "seq" in f and "by" in f] for talk in (first, again))
+    live, told = ([frame for frame in talk.heard if "by" in frame and "seq" in frame] for talk in (first, again))
     assert live == told
 
 
@@ -180,8 +180,8 @@ async def test_long_messages_are_told_as_fast_as_they_are_read(server: Server, a
 
 async def test_a_resume_that_is_malformed_is_refused(ann: Account) -> None:
     async with Talk(ann) as talk:
-        for fields in ({"epoch": 1, "rooms": {}}, {"epoch": "e", "rooms": {"x": "1"}}, {"epoch": "e", "rooms": {"x": 2**53}}):
-            await talk.say("resume", **fields)
+        for epoch, rooms in ((1, {}), ("e", {"x": "1"}), ("e", {"x": 2**53}), ("e", [])):
+            await talk.say("resume", epoch=epoch, rooms=rooms)
             assert (await talk.until(type="refused"))["code"] == "malformed"
         await talk.say("resume", epoch="e", rooms={})
         await talk.say("ping")

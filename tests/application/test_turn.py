@@ -132,6 +132,21 @@ async def test_a_rule_that_breaks_refuses_its_own_command_alone() -> None:
     assert [(line["event"], line["kind"]) for line in logs] == [("a rule broke", "RenameRoom")]
 
 
+async def test_a_sender_who_cannot_be_told_is_nobody_elses_trouble() -> None:
+    here, ann, _, room = await tea()
+    told: list[Outcome] = []
+
+    def broken(_: Outcome) -> None:
+        raise ConnectionError
+
+    with structlog.testing.capture_logs() as logs:
+        await here.node.turns.turn(
+            [here.waiting(ann, send(room, "one"), broken), here.waiting(ann, send(room, "two"), told.append)]
+        )
+    assert seq(told[0]) == 5
+    assert [line["event"] for line in logs] == ["a reply broke"]
+
+
 class Picky(FaultyStore):
     """Rejects whatever holds a certain word."""
 
@@ -144,7 +159,8 @@ class Picky(FaultyStore):
 
 async def test_what_the_store_rejects_is_found_and_the_rest_goes_on() -> None:
     here, ann, bob, room = await tea(store=Picky())
-    wishes = [(ann, send(room, "one")), (bob, send(room, "poison")), (bob, send(room, "two")), (ann, send(room, "three"))]
+    said = ((ann, "one"), (bob, "poison"), (bob, "two"), (ann, "three"))
+    wishes = [(account, send(room, text)) for account, text in said]
     with structlog.testing.capture_logs() as logs:
         outcomes = await here.turn(*wishes)
     assert [seq(outcomes[index]) for index in (0, 2, 3)] == [4, 5, 6]
@@ -322,7 +338,7 @@ async def test_too_much_of_one_account_or_of_all_is_busy(monkeypatch: pytest.Mon
 
 
 async def test_turns_go_on_by_themselves_with_so_many_commands_each() -> None:
-    here, ann, bob, room = await tea()
+    here, ann, _, room = await tea()
     wishes = [here.waiting(ann, send(room, f"{number}"), lambda _: None) for number in range(BATCH + 10)]
     for waiting in wishes:
         here.node.turns.submit(waiting)
@@ -356,7 +372,7 @@ async def test_what_is_taken_back_in_its_own_turn_is_never_told() -> None:
 
 async def test_the_cache_keeps_what_a_turn_works_on() -> None:
     """A question that is asked meanwhile may find the cache too full; it does not get to empty it."""
-    here, ann, bob, room = await tea()
+    here, ann, _, room = await tea()
     await here.do(ann, send(room, "one word"))
     here.faulty.gates["commit"] = asyncio.Event()
     turning = asyncio.create_task(here.turn((ann, EditMessage(id="2", room=room, message=4, text="another"))))
@@ -370,4 +386,3 @@ async def test_the_cache_keeps_what_a_turn_works_on() -> None:
     assert len(here.node.cache) == 0
     words = here.store.memory.fold.words
     assert (words["one"], words["word"], len(words["another"])) == (set(), set(), 1)
-

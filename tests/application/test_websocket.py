@@ -13,18 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
 
-from tests.client import Account, Talk, register
+from tests.client import Account, Talk, end_of, register
 from tests.running import Server, running
-
-
-async def end_of(websocket: Any) -> Close:
-    """Hear everything out, until it is closed."""
-    try:
-        while True:
-            await asyncio.wait_for(websocket.recv(), 10)
-    except ConnectionClosed as end:
-        assert end.rcvd, "cut off without a close"
-        return end.rcvd
 
 
 def small_socket(server: Server) -> socket.socket:
@@ -189,12 +179,12 @@ async def test_a_flood_of_frames_that_cannot_be_read_ends_it(ann: Account) -> No
     async with Talk(ann) as talk:
         for _ in range(40):
             await talk.websocket.send("nonsense")
-        assert (await end_of(talk.websocket)).code == 1008
+        assert (await talk.end()).code == 1008
 
 
 async def test_a_flood_of_fragments_ends_it(ann: Account) -> None:
     async with Talk(ann) as talk:
-        closed = asyncio.create_task(end_of(talk.websocket))
+        closed = asyncio.create_task(talk.end())
         with suppress(ConnectionClosed):
             await talk.websocket.send(" " for _ in range(1_000))
         assert (await closed).code == 1008
@@ -204,7 +194,7 @@ async def test_a_flood_of_fragments_ends_it(ann: Account) -> None:
 async def test_a_frame_that_is_too_large_ends_it(ann: Account, size: int) -> None:
     async with Talk(ann) as talk:
         await talk.next()
-        closed = asyncio.create_task(end_of(talk.websocket))
+        closed = asyncio.create_task(talk.end())
         with suppress(ConnectionClosed):
             await talk.websocket.send("x" * size)
         assert (await closed).code == 1009
@@ -221,7 +211,7 @@ async def test_a_frame_that_breaks_the_protocol_ends_it(server: Server, ann: Acc
     async with Talk(ann) as talk:
         await talk.next()
         talk.websocket.transport.write(b"\x81\x05hello")  # clients have to mask
-        assert (await end_of(talk.websocket)).code == 1002
+        assert (await talk.end()).code == 1002
 
 
 async def test_whoever_stops_reading_is_closed_while_the_others_are_served(
@@ -237,7 +227,7 @@ async def test_whoever_stops_reading_is_closed_while_the_others_are_served(
             assert ack["type"] == "ack"
         await hearing
         assert awake.events(room) == list(range(5, 125))
-        end = await end_of(asleep.websocket)
+        end = await asleep.end()
         assert (end.code, end.reason) == (4008, "lagging: resume")
         assert (await talk.ask("me"))["type"] == "answer"
 
@@ -267,7 +257,7 @@ async def test_there_are_so_many_sockets_and_no_more(tmp_path: Path) -> None:
                 await three.until(type="hello")
                 talks = [Talk(ann) for _ in range(5)]
                 await asyncio.gather(*(talk.__aenter__() for talk in talks))
-                assert {(await end_of(talk.websocket)).code for talk in talks} == {4429}
+                assert {(await talk.end()).code for talk in talks} == {4429}
             while True:  # until the server has noticed that one is gone
                 async with Talk(ann) as talk:
                     with suppress(ConnectionClosed):
@@ -304,7 +294,7 @@ async def test_at_a_stop_everybody_is_told_when_to_come_back(tmp_path: Path) -> 
             await one.until(type="hello")
             await two.until(type="hello")
             server.signal(signal.SIGTERM)
-            ends = [await end_of(talk.websocket) for talk in (one, two)]
+            ends = [await talk.end() for talk in (one, two)]
         assert {end.code for end in ends} == {1012}
         assert all(0 < int(end.reason) < 5_000 for end in ends)
         assert server.process.wait(10) == 0

@@ -1,5 +1,7 @@
 """What a turn leaves in the store: its events, and as much of their folds as somebody will want to read."""
 
+from itertools import pairwise
+
 from chat.application.cache import TAIL_EVENTS
 from chat.domain.accounts import ChangePassword, RenameAccount
 from chat.domain.messages import AddReaction, DeleteMessage, EditMessage, SendMessage
@@ -46,7 +48,7 @@ async def test_a_room_is_written_when_its_tail_is_long_and_then_not_for_a_while(
             at.append(seq)
     assert len(at) in (2, 3)
     assert at[0] > TAIL_EVENTS
-    assert all(after - before > TAIL_EVENTS for before, after in zip(at, at[1:], strict=False))
+    assert all(after - before > TAIL_EVENTS for before, after in pairwise(at))
 
 
 async def test_whatever_is_forgotten_is_found_in_the_store_as_it_was() -> None:
@@ -81,6 +83,7 @@ async def test_what_is_deleted_is_blank_in_every_row_that_told_of_it() -> None:
 
 async def test_a_hash_is_gone_from_the_store_when_it_is_good_no_more() -> None:
     here, ann, _, _ = await tea()
+
     def traces(text: str) -> int:
         rows = [row.event for row in here.store.memory.log.rows]
         return str([*rows, *(row.state for row in here.store.memory.fold.states.values())]).count(text)

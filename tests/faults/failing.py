@@ -32,6 +32,7 @@ class Failing:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.step: Step = go_on
+        self.has_failed = False
         self.poison: bytes | None = None  # an event that holds it cannot be stored
 
     def __getattr__(self, name: str) -> Any:
@@ -40,11 +41,13 @@ class Failing:
     def fail_at(self, step: str, times: int = 1) -> None:
         """Raises `Unavailable` the next so many times."""
         left = times
+        self.has_failed = False
 
         async def fail(reached: str) -> None:
             nonlocal left
             if reached == step and left:
                 left -= 1
+                self.has_failed = True
                 raise Unavailable(f"lost {step}")
 
         self.step = fail

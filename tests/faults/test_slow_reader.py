@@ -59,6 +59,7 @@ async def test_who_stops_reading_is_sent_away_and_resumes_completely(
         print(f"and within {milliseconds(during)} while one did not read")
 
 
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the connections of a process are not to be seen here")
 async def test_who_never_reads_again_is_dropped(server: Server, tmp_path: Path) -> None:
     async with crowded(server, seed=2, pause=0.1, length=LONG) as clients:
         stopped = clients[0]

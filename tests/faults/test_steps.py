@@ -1,7 +1,7 @@
 """Death at every step of a send: nobody is told what did not happen, and what happened once never happens twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from chat.application.node import Node
-from chat.application.ports import Store
 from chat.application.queue import Again
 from chat.domain.errors import Refused
 from chat.domain.messages import DeleteMessage, SendMessage
@@ -19,14 +18,11 @@ from chat.infra.stores.sqlite import SqliteStore
 from tests.faults.failing import STEPS, Failing
 from tests.faults.load import Running, crowd, demand_all, until
 from tests.inside import Listener, do, listening, running, settle_in, submit
-from tests.running import Server
+from tests.running import ROOT, Server
 from tests.running import running as running_server
 
-OTHERWISE: Final = {True: "known", False: "not known"}
 DYING: Final = Path(__file__).parent / "dying.py"
 DIED: Final = 86
-
-Stores = Callable[[], Store]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -240,7 +236,7 @@ async def test_a_process_that_dies_at_a_step_breaks_no_promise(
     async with Running(clients):
         for death in deaths:
             await die(server, death)
-        server.script, server.environment = server.script.parents[2] / "chat.py", {}
+        server.script, server.environment = ROOT / "chat.py", {}
         await asyncio.to_thread(server.start)
         verdict = await demand_all(clients, tmp_path / "chat.db", tmp_path / "histories")
     with capsys.disabled():

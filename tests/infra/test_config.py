@@ -43,7 +43,8 @@ RIGHT: dict[str, dict[str, Any]] = {
 
 
 def flags(line: str) -> dict[str, Any]:
-    return vars(parser({"serve": "serve", "seed": "fill"}, {"seed": {"--rooms": {"type": int}}}).parse_args(line.split()))
+    top = parser({"serve": "serve", "seed": "fill"}, {"seed": {"--rooms": {"type": int}}})
+    return vars(top.parse_args(line.split()))
 
 
 def test_without_a_word_the_defaults_hold() -> None:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import pytest
 import structlog
+from websockets.frames import Frame, Opcode
 
 from chat.domain.accounts import AccountRegistered, PasswordSet, SessionEnded, SessionStarted
 from chat.domain.log import Entry, Recorded
@@ -92,6 +94,13 @@ async def test_what_a_turn_tells_a_room_is_joined_once_and_written_once_for_each
     assert not framed[1] & 0x80
 
 
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 65_535, 65_536, 100_000])
+def test_frames_of_every_length_are_framed_as_rfc_6455_asks_for(length: int) -> None:
+    payload = b"x" * length
+    framed = Frame(Opcode.TEXT, payload).serialize(mask=False)
+    assert Bundle([payload, payload]).framed == framed * 2
+
+
 async def test_who_is_added_hears_of_it_and_of_all_after() -> None:
     hub = Hub()
     ann, bob, stranger = enter(hub, "ann", "tea"), enter(hub, "bob"), enter(hub, "cat")
@@ -119,7 +128,8 @@ async def test_who_is_removed_hears_of_it_and_of_nothing_after() -> None:
 async def test_a_new_room_is_told_to_all_the_sockets_of_its_creator() -> None:
     hub = Hub()
     ann, phone, bob = enter(hub, "ann"), enter(hub, "ann"), enter(hub, "bob")
-    hub.tell(events(RoomCreated(room="new", title="New", kind="private", by="ann"), added("ann", "new"), added("bob", "new")))
+    created = RoomCreated(room="new", title="New", kind="private", by="ann")
+    hub.tell(events(created, added("ann", "new"), added("bob", "new")))
     hub.flush()
     assert ann.heard == phone.heard == ["room_created", "member_added", "member_added"]
     assert bob.heard == ["member_added"]
@@ -137,17 +147,27 @@ async def test_events_of_accounts_reach_whom_they_concern() -> None:
         )
     )
     hub.flush()
-    assert ann.heard == ["session_started", "account_registered"]
-    assert bob.heard == ["mentioned", "account_registered"]
+    assert ann.heard == ["account_registered", "session_started"]
+    assert bob.heard == ["account_registered", "mentioned"]
+
+
+async def test_who_is_mentioned_hears_the_message_first() -> None:
+    hub = Hub()
+    bob = enter(hub, "bob", "tea")
+    mention = Mentioned(account="bob", room="tea", message=1)
+    hub.tell(events(said("@bob"), mention, said("more"), SessionEnded(account="bob", session="other"), mention))
+    hub.flush()
+    assert bob.heard == ["@bob", "more", "mentioned", "session_ended", "mentioned"]
 
 
 async def test_when_a_session_ends_its_sockets_hear_so_and_are_closed() -> None:
     hub = Hub()
-    ann, phone, bob = enter(hub, "ann", "tea"), enter(hub, "ann", "tea", session="phone"), enter(hub, "bob", session="s")
+    ann, phone = enter(hub, "ann", "tea"), enter(hub, "ann", "tea", session="phone")
+    bob = enter(hub, "bob")
     hub.tell(events(said("one"), SessionEnded(account="ann", session="s"), said("two")))
     assert len(hub) == 2
     ann.socket.say([b'{"type":"ack"}'])  # that it logged out
-    assert ann.closed is None
+    assert ann.is_open()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert ann.heard == ["one", "session_ended", "ack"]
@@ -174,7 +194,7 @@ async def test_what_is_told_before_hello_is_kept_aside_and_comes_after_it() -> N
     late.socket.admit(HELLO)
     hub.tell(events(said("three")))
     hub.flush()
-    assert [frame["type"] for frame in late.frames][0] == "hello"
+    assert late.frames[0]["type"] == "hello"
     assert sorted(late.heard) == ["member_added", "one", "three", "two"]
     assert late.heard.index("member_added") < late.heard.index("two")
     assert late.heard[-1] == "three"
@@ -202,7 +222,7 @@ async def test_whoever_lags_too_far_is_closed_and_the_others_go_on() -> None:
     lazy.backlog = UNSENT
     hub.tell(events(said("one")))
     hub.flush()
-    assert lazy.closed is None
+    assert lazy.is_open()
     lazy.backlog += 1
     with structlog.testing.capture_logs() as logs:
         hub.tell(events(said("two")))

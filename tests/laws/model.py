@@ -66,10 +66,10 @@ class Room:
 
 
 class Reader:
-    """Somebody in a room."""
+    """Somebody in a room, who came with the event `came` and has nothing to read from before it."""
 
-    def __init__(self) -> None:
-        self.read = 0
+    def __init__(self, came: int) -> None:
+        self.read = came
         self.mentions: list[int] = []
 
 
@@ -109,7 +109,7 @@ class Model:
                 room.archived = change == "room_archived"
             case "member_added":
                 room.members[event["account"]] = event["role"]
-                self.readers[event["account"]][event["room"]] = Reader()
+                self.readers[event["account"]][event["room"]] = Reader(event["seq"])
             case "member_removed":
                 del room.members[event["account"]], self.readers[event["account"]][event["room"]]
             case "role_changed":

@@ -1,5 +1,6 @@
 """What nodes are held against: the same wishes, carried out by the rules alone, one after the other."""
 
+from copy import copy
 from random import Random
 
 from msgspec.structs import replace
@@ -22,6 +23,13 @@ class Reference:
         self._clock = clock
         self._answered: dict[tuple[str, str], bytes] = {}
         self._numbers = 0
+
+    def copy(self) -> "Reference":
+        """As it is now, whatever is carried out on this one."""
+        other = copy(self)
+        other.acknowledged, other.recorded = self.acknowledged[:], self.recorded[:]
+        other._answered = dict(self._answered)
+        return other
 
     @property
     def seen(self) -> Seen:

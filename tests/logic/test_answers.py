@@ -42,7 +42,7 @@ TEA_ROW: dict[str, Any] = {
     "title": "tea",
     "kind": "public",
     "seq": 4,
-    "read": 0,
+    "read": 2,
     "unread": 0,
     "mentions": 0,
     "role": "owner",
@@ -118,7 +118,7 @@ def test_a_direct_room_says_with_whom() -> None:
 def test_only_rooms_with_news_are_looked_into() -> None:
     said, read = SendMessage(room="tea", text="hi @bob"), MarkRead(room="tea", message=6)
     world = given(TEA, CLUB, ("ann", said), ("ann", said))
-    world.asks("bob", ListRooms()).finds(unread("tea", 1, 6))
+    world.asks("bob", ListRooms()).finds(unread("tea", 4, 6))
     world.happened(("bob", read)).asks("bob", ListRooms()).finds()
     world.happened(("bob", read), ("ann", said)).asks("bob", ListRooms()).finds(unread("tea", 7, 7))
 
@@ -128,13 +128,13 @@ def test_unread_is_what_others_said_and_did_not_take_back() -> None:
     found = [heard("ann", 5), heard("bob", 6), heard("cat", 7, deleted=True), heard("cat", 8)]
     asked = world.asks("bob", ListRooms()).holding(found)
     (shown,) = asked.answer["rooms"]
-    assert (shown["unread"], shown["mentions"], shown["seq"], shown["read"]) == (2, 1, 5, 0)
+    assert (shown["unread"], shown["mentions"], shown["seq"], shown["read"]) == (2, 1, 5, 3)
 
 
 def test_unread_is_counted_for_each_room() -> None:
     said = [MessageSent(room=name, author="ann", text="hi") for name in ("tea", "club")]
     world = given(TEA, CLUB, room("quiet", bob="owner"), said)
-    asked = world.asks("bob", ListRooms()).finds(unread("tea", 1, 5), unread("club", 1, 5))
+    asked = world.asks("bob", ListRooms()).finds(unread("tea", 4, 5), unread("club", 4, 5))
     shown = asked.holding([heard("ann", 5)], []).answer["rooms"]
     assert [(each["id"], each["unread"]) for each in shown] == [("tea", 1), ("club", 0), ("quiet", 0)]
 
@@ -142,7 +142,7 @@ def test_unread_is_counted_for_each_room() -> None:
 def test_a_room_is_shown_to_its_members_with_its_pins() -> None:
     said = MessageSent(room="tea", author="bob", text="hi")
     world = given(TEA, said, MessagePinned(room="tea", message=5))
-    asked = world.asks("ann", ShowRoom(room="tea")).finds(unread("tea", 1, 6))
+    asked = world.asks("ann", ShowRoom(room="tea")).finds(unread("tea", 3, 6))
     asked.holding([heard("bob", 5)]).answers(TEA_ROW | {"seq": 6, "unread": 1, "members": 3, "pins": [5]})
 
 

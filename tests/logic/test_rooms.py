@@ -62,7 +62,7 @@ def test_a_created_room_stands_with_its_members_in_order() -> None:
     state = world.look("room:tea", Room)
     assert (state.title, state.kind, state.archived) == ("Tea", "private", False)
     assert list(state.members.items()) == [("ann", "owner"), ("cat", "member"), ("bob", "member")]
-    assert world.look("account:cat", Account).rooms == {"tea": Reading()}
+    assert world.look("account:cat", Account).rooms == {"tea": Reading(read=3)}
 
 
 def test_a_room_is_created_with_each_of_its_first_members_once() -> None:

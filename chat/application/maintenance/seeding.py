@@ -88,6 +88,7 @@ class Seeding:
         self._rooms = [f"{number:08}r" for number in range(arguments["rooms"])]
         self._members: list[list[str]] = []
         self._numbers = 0
+        self._refused: list[Refused] = []
 
     async def run(self) -> None:
         """Raises `Refused` when something is not allowed after all."""
@@ -103,8 +104,14 @@ class Seeding:
         with Progress(what, total) as progress:
             while batch := list(islice(waiting, BATCH)):
                 await self._node.turns.turn(batch)
+                if self._refused:
+                    raise self._refused[0]
                 done += len(batch)
                 progress.at(done)
+
+    def _refuse_none(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Refused):
+            self._refused.append(outcome)
 
     def _next(self) -> str:
         """A command's id: without one of its own, it would be answered as the one before."""
@@ -116,7 +123,7 @@ class Seeding:
             secret, token = self._node.tokens.draw()
             os.write(self._tokens, f"{account}.{secret}\n".encode())
             command = Register(id=self._next(), name=f"user{index}", password=password, token=token)
-            yield Waiting(command, account, "", account, refuse_none)
+            yield Waiting(command, account, "", account, self._refuse_none)
 
     def _creations(self) -> Iterator[Waiting]:
         """Each room with as many members as it can be created with."""
@@ -126,13 +133,13 @@ class Seeding:
             self._members.append([owner, *members])
             first = tuple(members[: limits.FIRST_MEMBERS])
             command = CreateRoom(id=self._next(), title=self._texts.title(), kind="public", members=first)
-            yield Waiting(command, owner, "", room, refuse_none)
+            yield Waiting(command, owner, "", room, self._refuse_none)
 
     def _arrivals(self) -> Iterator[Waiting]:
         """Those who come later."""
         for room, members in zip(self._rooms, self._members, strict=True):
             for account in members[limits.FIRST_MEMBERS + 1 :]:
-                yield Waiting(JoinRoom(id=self._next(), room=room), account, "", "", refuse_none)
+                yield Waiting(JoinRoom(id=self._next(), room=room), account, "", "", self._refuse_none)
 
     def _messages(self) -> Iterator[Waiting]:
         """The first room is the busiest: the room at rank n gets an nth of its messages."""
@@ -141,9 +148,4 @@ class Seeding:
             (at,) = self._chance.choices(range(len(self._rooms)), cum_weights=weights)
             author = self._chance.choice(self._members[at])
             command = SendMessage(id=self._next(), room=self._rooms[at], text=self._texts.text())
-            yield Waiting(command, author, "", "", refuse_none)
-
-
-def refuse_none(outcome: Outcome) -> None:
-    if isinstance(outcome, Refused):
-        raise outcome
+            yield Waiting(command, author, "", "", self._refuse_none)

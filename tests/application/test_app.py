@@ -1,0 +1,265 @@
+"""The application as the server calls it: what breaks behind the doors, and who is sent away from them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+from starlette.requests import Request
+
+from chat.application import http
+from chat.application.app import WRITER, application
+from chat.application.authentication import address_of
+from chat.application.metrics import may_read
+from chat.domain.accounts import Me
+from chat.domain.errors import StoreError, Unavailable
+from chat.logic import keys
+from chat.logic.websocket import RESTARTING
+from tests.application.fakes import FakeWire, World, until, world
+from tests.logic.given import TABLES
+
+
+class Told(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+def scope(kind: str, path: str, headers: dict[str, str], **beside: Any) -> dict[str, Any]:
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    common = {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": pairs}
+    return (
+        {"type": kind, "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)} | common | beside
+    )
+
+
+async def ask(
+    here: World, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, **beside: Any
+) -> Told:
+    given = {"host": "x", "content-type": "application/json", **(headers or {})}
+    messages = beside.pop("messages", [{"type": "http.request", "body": body, "more_body": False}])
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return dict(messages.pop(0))
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await application(here.node)(scope("http", path, given, method=method, scheme="http", **beside), receive, send)
+    start, *parts = sent
+    told = {name.decode(): value.decode() for name, value in start["headers"]}
+    data = b"".join(part["body"] for part in parts)
+    is_json = told.get("content-type", "").endswith("json")
+    return Told(start["status"], told, json.loads(data) if is_json and data else data)
+
+
+def bearer(account: str) -> dict[str, str]:
+    """Of the first session of an account that `World` registered, whose secret is its name."""
+    return {"authorization": f"Bearer {account}.ann"}
+
+
+@asynccontextmanager
+async def turning(here: World) -> AsyncIterator[None]:
+    running = asyncio.create_task(here.node.turns.run())
+    yield
+    running.cancel()
+    await asyncio.wait([running])
+
+
+# ---- HTTP
+
+
+async def test_a_bug_is_one_line_in_the_log_and_tells_nothing() -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a detail that is nobody's business")
+
+    here = await world(tables=TABLES._replace(queries={**TABLES.queries, Me: (keys.actor, broken)}))
+    ann = await here.register("ann")
+    with structlog.testing.capture_logs() as logs:
+        told = await ask(here, "GET", "/api/me", headers=bearer(ann))
+    assert (told.status, told.body["code"]) == (500, "internal")
+    assert "business" not in str(told)
+    assert [(line["event"], line["path"]) for line in logs] == [("a request broke", "/api/me")]
+
+
+@pytest.mark.parametrize("error", [Unavailable("gone"), StoreError("odd")])
+async def test_a_store_that_fails_is_503_and_when_to_come_back(error: StoreError) -> None:
+    here = await world()
+    ann = await here.register("ann")
+    here.forget()
+    here.faulty.faults["load"] = [error]
+    told = await ask(here, "GET", "/api/me", headers=bearer(ann))
+    assert (told.status, told.body["code"], told.headers["retry-after"]) == (503, "unavailable", "1")
+    assert (await ask(here, "GET", "/api/me", headers=bearer(ann))).status == 200
+
+
+async def test_a_command_is_answered_by_its_turn_and_by_no_other() -> None:
+    here = await world()
+    ann = await here.register("ann")
+    async with turning(here):
+        body = b'{"title":"Tea","kind":"public"}'
+        told = await asyncio.gather(*(ask(here, "POST", "/api/create_room", body, bearer(ann)) for _ in range(3)))
+    assert {answer.status for answer in told} == {200}
+    assert len({answer.body["room"] for answer in told}) == 3
+
+
+async def test_a_sender_who_left_is_no_trouble_to_the_turn() -> None:
+    here = await world()
+    ann = await here.register("ann")
+    here.faulty.gates["commit"] = asyncio.Event()
+    async with turning(here):
+        asking = asyncio.create_task(
+            ask(here, "POST", "/api/create_room", b'{"title":"x","kind":"public"}', bearer(ann))
+        )
+        await until(lambda: here.faulty.waiting)
+        asking.cancel()
+        await asyncio.wait([asking])
+        before = here.head
+        here.faulty.gates["commit"].set()
+        await here.node.turns.idle()
+    assert here.head == before + 2
+
+
+async def test_a_body_has_to_arrive_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BODY_WITHIN", 0.01)
+    here = await world()
+    ann = await here.register("ann")
+    half = [{"type": "http.request", "body": b"{", "more_body": True}]
+    told = await ask(here, "POST", "/api/log_out", headers=bearer(ann), messages=half)
+    assert (told.status, told.body["code"]) == (400, "malformed")
+
+
+async def test_who_goes_in_the_middle_of_a_body_is_not_worth_a_line() -> None:
+    here = await world()
+    ann = await here.register("ann")
+    with structlog.testing.capture_logs() as logs:
+        told = await ask(here, "POST", "/api/log_out", headers=bearer(ann), messages=[{"type": "http.disconnect"}])
+    assert told.status == 200
+    assert logs == []
+
+
+async def test_while_it_drains_a_command_is_to_be_asked_again() -> None:
+    here = await world()
+    ann = await here.register("ann")
+    await here.node.drain(1)
+    told = await ask(here, "POST", "/api/create_room", b'{"title":"x","kind":"public"}', bearer(ann))
+    assert (told.status, told.body["code"]) == (503, "unavailable")
+    assert (await ask(here, "GET", "/readyz")).status == 503
+    assert (await ask(here, "GET", "/healthz")).status == 200
+
+
+# ---- numbers
+
+
+async def test_numbers_are_in_the_form_that_monitors_read() -> None:
+    here = await world()
+    ann = await here.register("ann")
+    here.hub.enter(FakeWire(), ann, ann, {})
+    told = await ask(here, "GET", "/metrics")
+    assert told.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = told.body.decode().splitlines()
+    values = dict(line.split(" ") for line in lines if not line.startswith("#"))
+    assert values["chat_sockets"] == values["chat_accounts_connected"] == "1"
+    assert values["chat_log_position"] == str(here.head)
+    assert (values["chat_turns_total"], values['chat_commands_total{outcome="ack"}']) == ("1", "1")
+    for name in {line.partition("{")[0].split(" ")[0] for line in lines if not line.startswith("#")}:
+        assert any(line.startswith(f"# HELP {name} ") for line in lines)
+        assert any(line.startswith(f"# TYPE {name} ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("host", "headers", "allowed"),
+    [
+        ("127.0.0.1", {}, True),
+        ("::1", {}, True),
+        ("10.1.2.3", {}, True),
+        ("192.0.2.1", {}, False),
+        ("testclient", {}, False),
+        (None, {}, False),
+        ("127.0.0.1", {"X-Forwarded-For": "192.0.2.1"}, False),
+        ("127.0.0.1", {"Forwarded": "for=192.0.2.1"}, False),
+        ("10.1.2.3", {"X-Real-IP": "192.0.2.1"}, False),
+    ],
+)
+async def test_numbers_are_for_this_machine_and_the_proxies(
+    host: str | None, headers: dict[str, str], allowed: bool
+) -> None:
+    client = (host, 1) if host else None
+    request = Request(scope("http", "/metrics", headers, method="GET", client=client))
+    assert may_read(request, ("10.0.0.0/8", "::1/128")) == allowed
+    here = await world(proxies=("10.0.0.0/8",))
+    told = await ask(here, "GET", "/metrics", headers=headers, client=client)
+    assert told.status == (200 if allowed else 404)
+
+
+def test_an_address_is_one_of_ipv4_or_a_whole_network_of_ipv6() -> None:
+    def address(host: str | None) -> str:
+        return address_of(Request(scope("http", "/", {}, client=(host, 1) if host else None)))
+
+    assert address("192.0.2.1") == "192.0.2.1"
+    assert address("2001:db8::1") == address("2001:db8::ffff:1") == "2001:0db8:0000:0000"
+    assert address("2001:db8:0:1::1") != address("2001:db8::1")
+    assert address(None) == ""
+
+
+# ---- websockets
+
+
+async def handshake(
+    here: World, wire: FakeWire, *sent: dict[str, Any], headers: dict[str, str]
+) -> list[dict[str, Any]]:
+    """What the server is asked to send, until the application has had enough."""
+    told: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    where = scope("websocket", "/ws", {"host": "x", **headers}, scheme="ws", subprotocols=[], extensions={WRITER: wire})
+    await application(here.node)(where, receive, send)
+    return told
+
+
+async def test_who_comes_while_it_drains_or_without_its_store_is_told_to_come_back() -> None:
+    here = await world()
+    ann = await here.register("ann")
+    here.forget()
+    here.faulty.faults["load"] = [Unavailable("gone")]
+    wire = FakeWire()
+    assert [message["type"] for message in await handshake(here, wire, headers=bearer(ann))] == ["websocket.accept"]
+    assert wire.closed
+    assert (wire.closed[0], int(wire.closed[1])) == (RESTARTING, 1_000)
+
+    await here.node.drain(1)
+    wire = FakeWire()
+    await handshake(here, wire, headers=bearer(ann))
+    assert wire.closed
+    assert wire.closed[0] == RESTARTING
+
+
+async def test_who_is_nobody_or_comes_when_it_is_full_is_told_so() -> None:
+    here = await world(sockets=1)
+    ann = await here.register("ann")
+    wire = FakeWire()
+    await handshake(here, wire, headers=bearer("nobody"))
+    assert wire.closed == (4401, "log in first")
+    here.hub.enter(FakeWire(), ann, ann, {})
+    wire = FakeWire()
+    await handshake(here, wire, headers=bearer(ann))
+    assert wire.closed == (4429, "too many connections")
+
+
+async def test_another_page_is_refused_before_anything_is_accepted() -> None:
+    here = await world()
+    ann = await here.register("ann")
+    told = await handshake(here, FakeWire(), headers={**bearer(ann), "origin": "http://evil.example"})
+    assert [message["type"] for message in told] == ["websocket.close"]
