@@ -16,6 +16,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from chat.infra.frames import whole_text
 from chat.infra.hub import Bundle
 
 WRITER: Final = "chat.writer"
@@ -85,6 +86,22 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(CLOSED_WITHIN, self.transport.abort)
 
     # What uvicorn calls.
+
+    def data_received(self, data: bytes) -> None:
+        rest = self._hand_over_texts(data)
+        if rest < len(data):
+            super().data_received(data[rest:])
+
+    def _hand_over_texts(self, data: bytes) -> int:
+        """Texts that arrived whole go straight to the callback. Where the rest starts, which the parser has to read."""
+        start = 0
+        while self._on_frame and not (self.close_sent or self.frames or self.conn.reader.buffer):
+            found = whole_text(data, start)
+            if found is None:
+                break
+            text, start = found
+            self._on_frame(text)
+        return start
 
     def send_receive_event_to_app(self) -> None:
         if self._on_frame is None:

@@ -49,7 +49,7 @@ async def test_hello_comes_first_and_tells_where_everything_stands(ann: Account,
         | {"role": "member", "archived": True}
     )
     assert rooms[direct] == (
-        {"id": direct, "title": "", "kind": "direct", "seq": 3, "read": 0, "unread": 0, "mentions": 0}
+        {"id": direct, "title": "", "kind": "direct", "seq": 3, "read": 2, "unread": 0, "mentions": 0}
         | {"role": "member", "archived": False, "with": cat.id}
     )
     assert hello["rooms"] == bob.ask("list_rooms")["rooms"]
