@@ -109,7 +109,13 @@ async def test_every_command_and_question_is_answered_as_documented(
             ]
         }
         row = {"id": room, "title": f"{own}!", "kind": "public", "seq": 23, "role": "admin", "archived": False}
-        assert await say("room", room=room) == row | {"read": 11, "unread": 1, "mentions": 0, "members": 2, "pins": [13]}
+        assert await say("room", room=room) == row | {
+            "read": 11,
+            "unread": 1,
+            "mentions": 0,
+            "members": 2,
+            "pins": [13],
+        }
         assert await say("mark_read", room=room, message=14) == {"room": room}
         mine = {shown["id"]: shown for shown in (await say("list_rooms"))["rooms"]}
         assert mine[room] == row | {"read": 14, "unread": 0, "mentions": 0}

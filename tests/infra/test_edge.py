@@ -199,6 +199,22 @@ async def test_who_goes_before_anybody_listens_is_lost_at_once() -> None:
         await until(lambda: place.lost)
 
 
+async def test_frames_are_read_however_they_are_cut() -> None:
+    async with edge() as place:
+        peer = await lazy(place)
+        await until(lambda: place.wires)
+        loop = asyncio.get_running_loop()
+        frames = masked(1, b"one") + masked(9, b"ping") + masked(1, b"") + masked(1, b"tw", fin=False) + masked(0, b"o")
+        for at in range(len(frames)):
+            place.heard.clear()
+            await loop.sock_sendall(peer, frames[:at])
+            await asyncio.sleep(0.001)
+            await loop.sock_sendall(peer, frames[at:] + masked(1, b"end"))
+            await until(lambda: b"end" in place.heard)
+            assert place.heard == [b"one", b"", b"two", b"end"]
+        peer.close()
+
+
 async def test_it_can_be_told_not_to_read_for_a_while() -> None:
     async with edge() as place, connect(place.url) as websocket:
         await websocket.send("first")
@@ -319,8 +335,9 @@ async def test_who_is_on_the_way_out_is_not_sent_away() -> None:
         (b"\x81\x05hello", 1002),
         (masked(3, b"?"), 1002),
         (masked(0, b"?"), 1002),
+        (masked(1, b"?", fin=False) + masked(1, b"?"), 1002),
     ],
-    ids=["too large", "not masked", "an odd opcode", "the end of nothing"],
+    ids=["too large", "not masked", "an odd opcode", "the end of nothing", "a message within a message"],
 )
 async def test_who_breaks_the_protocol_is_told_so_whatever_else_is_under_way(data: bytes, code: int) -> None:
     async with edge() as place:
