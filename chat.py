@@ -10,6 +10,7 @@ MessageSent.
 import asyncio
 import os
 import sys
+from socket import socket
 from typing import Any
 
 import structlog
@@ -28,7 +29,7 @@ from chat.infra.clock import SystemClock
 from chat.infra.credentials import Argon2Passwords, RandomTokens
 from chat.infra.hub import Hub
 from chat.infra.ids import TimedIds
-from chat.infra.server import address_of, listen, run, server
+from chat.infra.server import address_of, listen, raise_file_limit, run, server
 from chat.infra.stores.memory import MemoryStore
 from chat.infra.stores.sqlite import SqliteStore
 from chat.logic import accounts, answers, keys, messages, pages, rooms, sessions
@@ -163,27 +164,36 @@ def node_of(settings: Settings, store: ports.Store, tables: Tables = TABLES) -> 
 
 
 async def serve(settings: Settings) -> int:
-    """Until a signal comes. Raises `Unusable`, `OSError`."""
+    """Until a signal comes. Raises `Unusable`."""
     node = node_of(settings, store_of(settings))
     await node.start()
     try:
-        listener = listen(settings.host, settings.port)
+        listener = open_port(settings)
         address = address_of(listener)
         if settings.host not in ("127.0.0.1", "::1", "localhost") and await node.needs_owner():
             log.info("set up the first account", open=f"{address}/#invite/{node.ask_for_setup()}")
-        log.info("listening", address=address, database=settings.database.partition("@")[2] or settings.database)
+        log.info("listening", address=address, database=settings.database, sqlite=SqliteStore.version)
+        web = server(application(node), settings.proxies, node.drain)
         running = asyncio.create_task(node.run())
-        serving = asyncio.create_task(server(application(node), settings.proxies, node.drain).serve([listener]))
-        await asyncio.wait((running, serving), return_when=asyncio.FIRST_COMPLETED)
-        serving.cancel() if running.done() else running.cancel()
-        results = await asyncio.gather(running, serving, return_exceptions=True)
+        running.add_done_callback(lambda _: web.leave())  # a node that broke sends everybody away
+        await web.serve([listener])
+        running.cancel()
+        [broken] = await asyncio.gather(running, return_exceptions=True)
     finally:
         await node.close()
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
+    if isinstance(broken, Exception):
+        log.error("the node broke", exc_info=broken)
+        return 1
     log.info("stopped")
     return 0
+
+
+def open_port(settings: Settings) -> socket:
+    raise_file_limit(settings.sockets)
+    try:
+        return listen(settings.host, settings.port)
+    except OSError as error:
+        config.fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}")
 
 
 MAINTENANCE = {
@@ -224,11 +234,8 @@ def main() -> int:
         config.fail(f"--database (CHAT_DATABASE) is {settings.database!r}: {error}")
     except StoreError as error:
         config.fail(f"--database (CHAT_DATABASE) is {settings.database!r}, and does not work: {error}", 1)
-    except OSError as error:
-        config.fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}")
     except KeyboardInterrupt:
         return 130
-    return 1
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from chat.application.codec import Codec
-from chat.domain.log import Entry, Loaded, Recorded, Stored
+from chat.domain.log import Entry, Loaded, Stored
 from chat.logic.mediator import Tables, Version, advance, touched
 
 SIZE: Final = 48 * 1024 * 1024  # bytes of encoded states, each counted as LEAST or more
@@ -64,8 +64,8 @@ class Cache:
         new = [key for key in loaded.states if key not in self._entries]
         for key in new:
             self._put(key, self._cached(key, loaded.states[key], loaded.position))
-        for position, record, _ in since:
-            self.fold(position, record, new)
+        for entry in since:
+            self.fold(entry, new)
 
     def _cached(self, key: str, stored: Stored, position: int) -> Cached:
         snapshot, tail = stored
@@ -96,19 +96,22 @@ class Cache:
             self._size += max(size, LEAST) - max(entry.size, LEAST)
             entry.written, entry.size, entry.tail = seq, size, 0
 
-    def fold(self, position: int, record: Recorded, among: Collection[str] | None = None) -> None:
+    def fold(self, told: Entry, among: Collection[str] | None = None) -> None:
         """Take an event of another's turn into the states that are here, `among` these, and do not have it yet.
 
         A state whose own stream would jump is dropped: it is loaded again when it is asked for.
         """
+        position, record, encoded = told
         for key in touched(self._tables, record):
             entry = self._entries.get(key)
             if entry is None or entry.loaded_at >= position or (among is not None and key not in among):
                 continue
             if key == record.stream and entry.version.seq + 1 != record.seq:
                 self.drop(key)
-            else:
-                entry.version = advance(self._tables, key, entry.version, record)
+                continue
+            entry.version = advance(self._tables, key, entry.version, record)
+            if key == record.stream:
+                entry.tail += len(encoded)
 
     def drop(self, key: str) -> None:
         if entry := self._entries.pop(key, None):

@@ -45,8 +45,8 @@ class Cursor:
             raise Gap
         self.position = news[-1].position
         if settled is None:
-            for position, record, _ in news:
-                self._cache.fold(position, record)
+            for entry in news:
+                self._cache.fold(entry)
         else:
             for key, version in settled.items():
                 self._cache.settle(key, version, self.position)

@@ -1,7 +1,7 @@
 """What the flow asks of the tools. They satisfy these Protocols by their shape; nothing here is inherited."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from chat.domain.log import (
     Begun,
@@ -16,8 +16,6 @@ from chat.domain.log import (
     WordsRow,
     Writes,
 )
-
-TAIL: Final = 1_000  # rows of the log that a turn takes in under the lock
 
 
 class Store(Protocol):

@@ -21,11 +21,11 @@ import structlog
 from chat.application.cache import Cache
 from chat.application.codec import FORMAT, Codec
 from chat.application.cursor import Cursor
-from chat.application.ports import TAIL, Broker, Clock, Store
+from chat.application.ports import Broker, Clock, Store
 from chat.application.queue import Again, Outcome, Queue, Waiting
 from chat.application.writes import Turned, erased, writes_of
-from chat.domain.errors import Poisoned, Refused, Unavailable
-from chat.domain.log import Begun, Entry
+from chat.domain.errors import Poisoned, Refused, StoreError, Unavailable
+from chat.domain.log import TAIL, Begun, Entry
 from chat.logic.acknowledge import acknowledge
 from chat.logic.keys import account_key
 from chat.logic.mediator import Context, Draft, Missing, New, Tables, decide
@@ -91,6 +91,7 @@ class Turns:
         try:
             outcomes = await self._carry_out(batch)
         except Poisoned as error:
+            self._cache.clear()  # what was decided on may be what is wrong
             await self._one_by_one(batch, error)
             return
         except Unavailable as error:
@@ -102,12 +103,12 @@ class Turns:
             self._reply(waiting, outcome)
 
     async def _one_by_one(self, batch: Sequence[Waiting], error: Poisoned) -> None:
-        """What the store rejects is found by itself; the rest of its turn does not suffer."""
+        """What breaks a turn, or is rejected by the store, is found by itself; the rest does not suffer."""
         if len(batch) > 1:
             for waiting in batch:
                 await self.turn([waiting])
         else:
-            log.error("store rejects a command", kind=type(batch[0].command).__name__, error=str(error))
+            log.error("a command breaks its turn", kind=type(batch[0].command).__name__, error=str(error))
             self._reply(batch[0], Refused("internal"))
 
     def _reply(self, waiting: Waiting, outcome: Outcome) -> None:
@@ -131,8 +132,11 @@ class Turns:
                 return outcomes
             erasures = await erased(self._store, self._codec, turned)
             writes = writes_of(turned, erasures, self._cache)
-        except BaseException:
+        except BaseException as error:
             await self._store.abandon()
+            if isinstance(error, Exception) and not isinstance(error, StoreError):
+                log.exception("a turn broke", commands=len(batch))
+                raise Poisoned(f"{type(error).__name__}: {error}") from error
             raise
         await self._store.commit(writes)
         self._settle(turned)

@@ -4,11 +4,13 @@ There is one log: the events of all streams in one total order, at positions wit
 store holds (states, lists, words) is a fold of it, kept so that nobody has to read the log from its start.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from chat.domain.vocabulary import Event
+
+TAIL: Final = 1_000  # rows of the log that a turn takes in under the lock
 
 
 class LogInfo(NamedTuple):

@@ -7,7 +7,7 @@ import argparse
 import ipaddress
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 
@@ -44,7 +44,7 @@ def _number(least: float, most: float, kind: type) -> Callable[[str], Any]:
 def _one_of(*allowed: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in allowed:
-            raise Wrong(", ".join(allowed))
+            raise Wrong(", ".join(filter(None, allowed)))
         return text
 
     return read
@@ -128,7 +128,9 @@ def read_options(flags: Mapping[str, Any], environment: Mapping[str, str]) -> di
     """Raises `SystemExit` with status 2 at the first wrong value, after one line that names it."""
     settings = {}
     for option in OPTIONS:
-        text = flags.get(option.name, environment.get(option.variable, option.default))
+        text = flags.get(option.name)
+        if text is None:
+            text = environment.get(option.variable) or option.default
         try:
             settings[option.name] = option.read(text)
         except Wrong as wrong:
@@ -138,7 +140,7 @@ def read_options(flags: Mapping[str, Any], environment: Mapping[str, str]) -> di
     return settings
 
 
-def fail(sentence: str, status: int = 2) -> None:
+def fail(sentence: str, status: int = 2) -> NoReturn:
     """One line, and the end."""
     print(f"chat: {sentence}", file=sys.stderr)
     raise SystemExit(status)

@@ -7,6 +7,7 @@ WITHIN seconds. A second one ends at once.
 import asyncio
 import gc
 import os
+import resource
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -23,6 +24,7 @@ SEND_BUFFER: Final = 128 * 1024
 BACKLOG: Final = 4_096  # connections that wait to be accepted
 UNACKNOWLEDGED: Final = 20_000  # milliseconds that sent bytes may stay unacknowledged
 
+SPARE_FILES: Final = 100  # for what is no connection
 SWITCH: Final = 1e-3  # seconds
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,10 @@ class Server(uvicorn.Server):
             os._exit(1)
         self.should_exit = True
 
+    def leave(self) -> None:
+        """Drain and end, as if asked by a signal."""
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("draining")
         for server in self.servers:
@@ -51,6 +57,15 @@ class Server(uvicorn.Server):
         """Whoever is not done by now does not keep the others waiting."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+
+
+def raise_file_limit(sockets: int) -> None:
+    """As many open files as the system allows: each connection is one, and the usual limit of 1,024 is soon reached."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < sockets + SPARE_FILES:
+        log.warning("fewer open files than --sockets are allowed: raise the limit (ulimit -n)", files=hard)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -48,11 +48,11 @@ Folded = tuple[Account, list[Event]]
 def register(account: Account, command: Register, context: Context) -> Decided:
     """The first account owns the server and needs no invitation, or the set-up link where one is asked for."""
     server = context.look(SERVER, Server)
-    _is_free(command.name, context.fresh, context)
     first = not server.accounts
     if first and context.setup and command.invite != context.setup:
         raise Refused("forbidden", "The first account takes the set-up link from the server's log.")
     invited = [] if first else _invited(command.invite, context)
+    _is_free(command.name, context.fresh, context)  # last: who may not register learns of no names
     return account, [
         AccountRegistered(account=context.fresh, name=command.name, role="owner" if first else "member"),
         PasswordSet(account=context.fresh, password=command.password),

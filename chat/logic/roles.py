@@ -78,9 +78,9 @@ NEVER_DIRECT: Final = frozenset(
 
 
 def acting(context: Context) -> Account:
-    """The account that asks. Raises `Refused` when it is not, or no longer, one that may."""
+    """The account that asks. Raises `Refused` when it may no longer, or when the session that it asks by has ended."""
     account = context.look(account_key(context.actor), Account)
-    if not account.name or not account.active:
+    if not account.name or not account.active or (context.session and context.session not in account.sessions):
         raise Refused("unauthenticated")
     return account
 

@@ -81,16 +81,26 @@ def test_what_is_at_hand_is_not_replaced_by_what_was_loaded() -> None:
 def test_an_event_is_folded_once_wherever_it_was_loaded() -> None:
     cache = a_cache()
     cache.admit(Loaded(7, {TEA: stored(TEA, 3, Room(title="Tea", kind="public", last=3))}))
-    cache.fold(7, sent(7, 3).record)  # it is in there
+    cache.fold(sent(7, 3))  # it is in there
     assert cache.get(TEA) == Version(3, Room(title="Tea", kind="public", last=3))
-    cache.fold(8, sent(8, 4).record)
+    cache.fold(sent(8, 4))
     assert cache.get(TEA) == Version(4, Room(title="Tea", kind="public", last=4))
+
+
+def test_what_others_turns_add_to_a_stream_counts_towards_writing_its_state() -> None:
+    cache = a_cache()
+    cache.admit(Loaded(1, {TEA: stored(TEA, 1, Room(title="Tea", kind="public"))}))
+    for number in range(2, 102):
+        cache.fold(sent(number, number))
+    known = cache.entry(TEA)
+    assert known
+    assert known.is_due
 
 
 def test_a_state_whose_stream_jumps_is_dropped() -> None:
     cache = a_cache()
     cache.admit(Loaded(7, {TEA: stored(TEA, 3, Room(title="Tea", kind="public"))}))
-    cache.fold(9, sent(9, 5).record)
+    cache.fold(sent(9, 5))
     assert cache.get(TEA) is None
 
 
@@ -98,8 +108,8 @@ def test_an_event_reaches_every_state_that_it_concerns() -> None:
     cache = a_cache()
     keys = [TEA, account_key("ann"), message_key("tea", 2)]
     cache.admit(Loaded(0, dict.fromkeys(keys, NOTHING)))
-    cache.fold(1, entry(1, MemberAdded(room="tea", account="ann", role="owner"), 1).record)
-    cache.fold(2, sent(2, 2).record)
+    cache.fold(entry(1, MemberAdded(room="tea", account="ann", role="owner"), 1))
+    cache.fold(sent(2, 2))
     assert room_of(cache).members == {"ann": "owner"}
     account, message = (cache.get(key) for key in keys[1:])
     assert account
@@ -114,8 +124,8 @@ def test_what_was_told_during_a_load_is_folded_into_what_it_brought_and_nothing_
     other = room_key("other")
     cache.admit(Loaded(4, {other: stored(other, 1, Room(title="Other", kind="public", last=1))}))
     since = [sent(5, 4), sent(6, 5), sent(7, 2, "other")]
-    for position, record, _ in since:
-        cache.fold(position, record)
+    for told in since:
+        cache.fold(told)
     cache.admit(Loaded(5, {TEA: stored(TEA, 4, Room(kind="public", last=4)), other: NOTHING}), since)
     assert cache.get(TEA) == Version(5, Room(kind="public", last=5))
     assert cache.get(other) == Version(2, Room(title="Other", kind="public", last=2))

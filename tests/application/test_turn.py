@@ -16,7 +16,7 @@ from chat.domain.log import Writes
 from chat.domain.messages import DeleteMessage, EditMessage, SendMessage
 from chat.domain.rooms import CreateRoom, JoinRoom, RenameRoom, Room
 from chat.infra.stores.memory import Memory
-from chat.logic import keys
+from chat.logic import keys, words
 from chat.logic.keys import room_key
 from chat.logic.mediator import Context
 from tests.application.fakes import FakeWire, FaultyStore, World, until, world
@@ -165,8 +165,18 @@ async def test_what_the_store_rejects_is_found_and_the_rest_goes_on() -> None:
         outcomes = await here.turn(*wishes)
     assert [seq(outcomes[index]) for index in (0, 2, 3)] == [4, 5, 6]
     assert code(outcomes[1]) == "internal"
-    assert [line["event"] for line in logs] == ["store rejects a command"]
+    assert [line["event"] for line in logs] == ["a command breaks its turn"]
     assert not any("poison" in str(line) for line in logs[0].items() if line[0] != "error")
+
+
+async def test_what_breaks_outside_of_a_rule_is_refused_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, ann, bob, room = await tea()
+    cut = words.cut
+    monkeypatch.setattr(words, "cut", lambda text: cut(text) if text != "poison" else [][1])
+    wishes = [(account, send(room, text)) for account, text in ((ann, "one"), (bob, "poison"), (ann, "two"))]
+    with structlog.testing.capture_logs():
+        outcomes = await here.turn(*wishes)
+    assert [seq(outcomes[0]), code(outcomes[1]), seq(outcomes[2])] == [4, "internal", 5]
 
 
 @pytest.mark.parametrize("where", ["begin", "commit", "committed"])

@@ -58,7 +58,8 @@ def test_without_a_word_the_defaults_hold() -> None:
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
 def test_what_is_wrong_is_told_with_what_is_allowed(name: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for given, environment in (({name: text}, {}), ({}, {f"CHAT_{name.upper()}": text})):
+    ways = [({name: text}, {}), ({}, {f"CHAT_{name.upper()}": text})]
+    for given, environment in ways if text else ways[:1]:  # an empty variable is as good as none
         with pytest.raises(SystemExit) as ended:
             read_options(given, environment)
         assert ended.value.code == 2

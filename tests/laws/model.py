@@ -17,6 +17,15 @@ MESSAGES: Final = {
     "reaction_added",
     "reaction_removed",
 }
+ROOMS: Final = {
+    "room_renamed",
+    "room_archived",
+    "room_unarchived",
+    "member_added",
+    "member_removed",
+    "role_changed",
+}
+KNOWN: Final = MESSAGES | ROOMS | {"message_sent"}
 
 
 def same(text: str) -> str:
@@ -91,6 +100,7 @@ class Model:
             self.rooms[event["room"]] = Room(event["kind"], event["title"])
             self.rooms[event["room"]].seq = 1
             return {event["by"]}
+        assert event["type"] in KNOWN, f"teach tests/laws/model.py what {event['type']} does to a room or a message"
         room = self.rooms[event["room"]]
         before = set(room.members)
         assert event["seq"] == room.seq + 1, event

@@ -17,9 +17,10 @@ from chat.domain.accounts import (
     SessionStarted,
     TokenIssued,
 )
+from chat.domain.messages import SendMessage
 from chat.domain.vocabulary import Event
 from chat.logic.sessions import later, living_session
-from tests.logic.given import EARLIER, NOW, Given, given, sessions
+from tests.logic.given import EARLIER, NOW, TEA, Given, given, sessions
 
 IN_90_DAYS = "2026-05-01T12:00:00.000000Z"
 KNOWN = PasswordSet(account="ann", password="hash")
@@ -74,14 +75,21 @@ def test_logging_out_ends_the_session_that_asks() -> None:
     world = given(sessions("ann", "here", "there")).when("ann", LogOut(), session="here")
     after = world.then(SessionEnded(account="ann", session="here"))
     assert list(ann(after).sessions) == ["there"]
-    after.when("ann", LogOut(), session="here").then()
+    after.when("ann", LogOut(), session="here").refused("unauthenticated")
+
+
+def test_a_session_that_has_ended_wishes_for_nothing_more() -> None:
+    world = given(TEA, sessions("ann", "there"))
+    said = SendMessage(room="tea", text="hi")
+    world.when("ann", said, session="here").refused("unauthenticated")
+    assert world.when("ann", said, session="there").refusal is None
 
 
 def test_one_ends_ones_own_sessions() -> None:
     end = EndSession(session="there")
     world = given(sessions("ann", "here", "there"))
     world.when("ann", end, session="here").then(SessionEnded(account="ann", session="there"))
-    world.when("bob", end, session="here").then()
+    world.when("bob", end).then()
 
 
 def test_a_token_opens_its_session_until_it_expires() -> None:

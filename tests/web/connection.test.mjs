@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createConnection, pause } from "../../chat/application/web/connection.js";
 
 /** A clock that moves only when told, and sockets that do only what is asked of them. */
-function world() {
+function world(doing = {}) {
   const timers = new Map();
   let now = 0;
   let count = 0;
@@ -13,16 +13,21 @@ function world() {
     clear: (timer) => timers.delete(timer),
   };
   const sockets = [];
+  const seen = { frames: [], statuses: [], lost: 0, ended: [], order: [] };
   const open = () => {
-    const socket = { sent: [], closed: false, send: (text) => socket.sent.push(JSON.parse(text)), close: () => { socket.closed = true; } };
+    const socket = {
+      sent: [], closed: false, close: () => { socket.closed = true; },
+      send: (text) => { const frame = JSON.parse(text); socket.sent.push(frame); seen.order.push(`sent ${frame.type}`); },
+    };
     sockets.push(socket);
     return socket;
   };
-  const seen = { frames: [], statuses: [], lost: 0, ended: 0 };
   const connection = createConnection({
     open, clock, random: () => 0, newId: () => `id${++count}`,
-    onFrame: (frame) => seen.frames.push(frame), onStatus: (status) => seen.statuses.push(status),
-    onLost: () => { seen.lost += 1; }, onEnded: () => { seen.ended += 1; },
+    accept: ({ account }) => { seen.order.push("judged"); return account.id === "ada"; },
+    onFrame: (frame) => { seen.frames.push(frame); seen.order.push(`told ${frame?.type}`); doing.frame?.(connection, frame); },
+    onStatus: (status) => { seen.statuses.push(status); seen.order.push(status.status); doing.status?.(connection, status); },
+    onLost: () => { seen.lost += 1; }, onEnded: (why) => seen.ended.push(why),
   });
   const pass = (milliseconds) => {
     const end = now + milliseconds;
@@ -37,12 +42,13 @@ function world() {
   };
   const last = () => sockets.at(-1);
   const tell = (frame) => last().onmessage({ data: JSON.stringify(frame) });
-  const hello = { type: "hello", epoch: "e1", rooms: [] };
+  const hello = { type: "hello", epoch: "e1", account: { id: "ada" }, rooms: [] };
   return {
     connection, sockets, seen, pass, last, tell,
     status: () => seen.statuses.at(-1).status,
     close: (code, reason = "") => last().onclose({ code, reason }),
     greet() { tell(hello); return this; },
+    greetAs(id) { tell({ ...hello, account: { id } }); return this; },
     begin() { connection.start(); tell(hello); return this; },
   };
 }
@@ -61,6 +67,70 @@ test("it is online once hello came, not before", () => {
   w.greet();
   assert.equal(w.status(), "online");
   assert.equal(w.seen.frames[0].type, "hello");
+});
+
+test("hello is judged, then told, and only then is anything sent", () => {
+  const w = world({
+    frame: (connection) => connection.send({ type: "too_early" }),
+    status: (connection, { status }) => { if (status === "online") connection.send({ type: "resume" }); },
+  });
+  w.connection.start();
+  w.connection.command("join_room", { room: "a" });
+  w.greet();
+  assert.deepEqual(w.seen.order, ["connecting", "judged", "told hello", "online", "sent resume", "sent join_room"]);
+});
+
+test("what is asked on becoming online is asked once", () => {
+  const w = world({ status: (connection, { status }) => { if (status === "online") connection.command("mark_read", { room: "a" }); } });
+  w.begin();
+  assert.deepEqual(w.last().sent.map(({ type }) => type), ["mark_read"]);
+});
+
+test("a first hello to somebody else ends everything, and nothing was sent or told", async () => {
+  const w = world();
+  w.connection.start();
+  const joined = w.connection.command("join_room", { room: "a" });
+  w.greetAs("eve");
+  assert.equal((await settled(joined))?.error.code, "lost");
+  w.pass(100_000);
+  assert.deepEqual(w.seen.order, ["connecting", "judged"]);
+  assert.deepEqual(w.seen.ended, ["changed"]);
+  assert.deepEqual([w.sockets.length, w.last().sent, w.last().closed], [1, [], true]);
+});
+
+test("what was not answered is not sent again on a connection of somebody else", async () => {
+  const w = world({ status: (connection, { status }) => { if (status === "online") connection.send({ type: "send_message" }); } }).begin();
+  const joined = w.connection.command("join_room", { room: "a" });
+  const again = w.connection.command("join_room", { room: "b" });
+  w.tell({ type: "refused", id: w.last().sent.at(-1).id, code: "too_fast", detail: "", retry_after: 2 });
+  w.close(1006);
+  w.connection.check();
+  w.greetAs("eve");
+  for (const each of [joined, again]) assert.equal((await settled(each))?.error.code, "lost");
+  assert.equal(w.connection.send({ type: "typing", room: "a" }), false);
+  w.connection.check();
+  w.last().onmessage({ data: JSON.stringify({ type: "message_sent", room: "a", seq: 1 }) });
+  w.pass(100_000);
+  assert.deepEqual(w.last().sent, []);
+  assert.deepEqual(w.seen.frames.map(({ type }) => type), ["hello", "refused"]);
+  assert.deepEqual([w.seen.ended, w.seen.statuses.at(-1), w.sockets.length], [["changed"], { status: "connecting" }, 2]);
+});
+
+test("nothing is heard before hello", async () => {
+  const w = world().begin();
+  const joined = w.connection.command("join_room", { room: "a" });
+  const [{ id }] = w.last().sent;
+  w.close(1006);
+  w.connection.check();
+  w.tell({ type: "ack", id });
+  assert.equal(await settled(joined), null);
+  assert.equal(w.seen.frames.length, 1);
+});
+
+test("a connection stopped by what hello told stays stopped", () => {
+  const w = world({ frame: (connection) => connection.stop() }).begin();
+  assert.equal(w.status(), "connecting");
+  assert.equal(w.connection.send({ type: "typing", room: "r" }), false);
 });
 
 test("a server that never says hello is left", () => {
@@ -111,7 +181,7 @@ test("an ended session is not tried again", () => {
   const w = world().begin();
   w.close(4401);
   w.pass(100_000);
-  assert.deepEqual([w.seen.ended, w.sockets.length, w.seen.lost], [1, 1, 1]);
+  assert.deepEqual([w.seen.ended, w.sockets.length, w.seen.lost], [["ended"], 1, 1]);
 });
 
 test("silence after sending is answered with a ping, more silence with a new connection", () => {
@@ -248,7 +318,7 @@ test("a socket that cannot be made is tried later", () => {
   const connection = createConnection({
     open: () => { tries += 1; throw new Error("no"); }, random: () => 0, newId: () => "1",
     clock: { now: () => 0, set: (act) => timers.push(act), clear: () => {} },
-    onFrame: () => {}, onStatus: () => {}, onLost: () => {}, onEnded: () => {},
+    accept: () => true, onFrame: () => {}, onStatus: () => {}, onLost: () => {}, onEnded: () => {},
   });
   connection.start();
   timers.pop()();

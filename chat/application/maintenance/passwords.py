@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from getpass import getpass
+from signal import SIGINT, default_int_handler, signal
 from typing import Any
 
 from chat.application.maintenance.findings import complain
@@ -21,6 +22,8 @@ async def password(node: Node, arguments: Mapping[str, Any]) -> int:
         complain(f"nobody has ever been called {name!r}: log in as an admin to see who there is.")
         return 1
     new = read_password(name)
+    if new is None:
+        return 1
     if not limits.PASSWORD_LEAST <= len(new) <= limits.PASSWORD:
         complain(f"a password has {limits.PASSWORD_LEAST} to {limits.PASSWORD} characters: nothing was changed.")
         return 1
@@ -32,15 +35,16 @@ async def password(node: Node, arguments: Mapping[str, Any]) -> int:
     return 0
 
 
-def read_password(name: str) -> str:
-    """Typed twice and not shown on a terminal; else a line of the standard input. Empty when the two differ."""
+def read_password(name: str) -> str | None:
+    """Typed twice and not shown on a terminal; else a line of the standard input. None when the two differ."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().removesuffix("\n")
+    signal(SIGINT, default_int_handler)  # the event loop's own would wait for the prompt
     first = getpass(f"New password for {name}: ")
     if getpass("Once more: ") == first:
         return first
-    complain("these were two different ones")
-    return ""
+    complain("these were two different ones: nothing was changed.")
+    return None
 
 
 async def set_password(node: Node, account: str, hashed: str) -> Outcome:

@@ -20,8 +20,8 @@ export function createApp({ account, onEnded, onTrouble }) {
   const connection = createConnection({
     open: api.socket, random: Math.random, newId,
     clock: { set: (act, ms) => setTimeout(act, ms), clear: (timer) => clearTimeout(timer), now: Date.now },
-    onFrame, onEnded: () => onEnded("ended"),
-    onStatus: (status) => dispatch({ type: "connection_changed", ...status }),
+    accept: (hello) => hello.account?.id === account.id,
+    onFrame, onStatus, onEnded,
     onLost: () => dispatch({ type: "disconnected" }),
   });
   const { query, command } = connection;
@@ -29,10 +29,13 @@ export function createApp({ account, onEnded, onTrouble }) {
   // ---- what comes in
 
   function onFrame(frame) {
-    if (frame.type === "hello" && frame.account.id !== account.id) return onEnded("changed");
     if (frame.type === "refused" && RETRIABLE.has(frame.code) && unsent(frame.id)) return refusedForNow(frame);
     dispatch(frame.type === "typing" ? { ...frame, now: Date.now() } : frame);
-    if (frame.type === "hello") askPresence();
+  }
+
+  function onStatus(status) {
+    dispatch({ type: "connection_changed", ...status });
+    if (status.status === "online") askPresence();
   }
 
   const unsent = (id) => store.state.outbox.find((entry) => entry.id === id);

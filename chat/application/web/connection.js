@@ -1,7 +1,9 @@
 // The WebSocket's life: connect, hello, alive or not, reconnect. It knows no rooms.
 //
-// - A connection counts once hello came. What was asked before it ended is settled: queries
-//   fail with code "lost"; commands are sent again, with the same id, on the next one.
+// - A connection counts once hello came, was accepted and was told: nothing is sent or heard
+//   on it before. A hello that is not accepted ends everything; nothing was sent on it.
+// - What was asked before a connection ended is settled: queries fail with code "lost";
+//   commands are sent again, with the same id, on the next one.
 // - Having sent something and heard nothing for 15 s we ping; 5 s later the socket is dead,
 //   whatever it says. So also after sleep and when the page is shown again (`check`).
 // - We come back after 0.5 s, 1 s, 2 s … 15 s, each shortened by up to half at random; the
@@ -25,12 +27,13 @@ const TRIES = 6;
  * @param {{set: Function, clear: Function, now: () => number}} world.clock timers in milliseconds
  * @param {() => number} world.random
  * @param {() => string} world.newId
- * @param {(frame: object) => void} world.onFrame every frame of the server, in order
+ * @param {(hello: object) => boolean} world.accept whether this is who we speak for
+ * @param {(frame: object) => void} world.onFrame every frame of the server, in order, hello first
  * @param {(status: {status: string, retryAt?: number}) => void} world.onStatus
  * @param {() => void} world.onLost the connection ended: answers to what was sent are unknown
- * @param {() => void} world.onEnded the session ended: log in again
+ * @param {(why: "ended"|"changed") => void} world.onEnded the session ended, or is another's
  */
-export function createConnection({ open, clock, random, newId, onFrame, onStatus, onLost, onEnded }) {
+export function createConnection({ open, clock, random, newId, accept, onFrame, onStatus, onLost, onEnded }) {
   let socket = null;
   let online = false;
   let stopped = true;
@@ -74,17 +77,26 @@ export function createConnection({ open, clock, random, newId, onFrame, onStatus
       return;
     }
     if (frame?.type === "hello") greeted(frame);
-    else if (frame?.type !== "pong") onFrame(frame);
-    settle(frame);
+    else if (online) {
+      if (frame?.type !== "pong") onFrame(frame);
+      settle(frame);
+    }
   }
 
+  /** Whose connection it is comes first, then what hello tells; only then is anything sent. */
   function greeted(frame) {
-    clear("hello");
-    online = true;
-    start("steady", 5_000, () => { attempts = 0; });
-    onStatus({ status: "online" });
-    for (const each of waiting.values()) put(each.frame);
+    if (!accept(frame)) {
+      stop();
+      return onEnded("changed");
+    }
     onFrame(frame);
+    if (stopped) return;
+    clear("hello");
+    start("steady", 5_000, () => { attempts = 0; });
+    const again = [...waiting.values()];    // not what is asked because we are online
+    online = true;
+    onStatus({ status: "online" });
+    for (const each of again) put(each.frame);
   }
 
   function settle(frame) {
@@ -123,7 +135,7 @@ export function createConnection({ open, clock, random, newId, onFrame, onStatus
     if (stopped) return;
     if (code === 4401) {
       stop();
-      onEnded();
+      onEnded("ended");
     } else later(pause(code, reason, attempts++, random));
   }
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from heapq import nlargest, nsmallest
 from itertools import chain, islice, takewhile
 from math import inf
-from typing import Final, assert_never
+from typing import assert_never
 
 from chat.domain.errors import Poisoned, Unavailable, Unusable
 from chat.domain.log import (
+    TAIL,
     Begun,
     Holding,
     Listed,
@@ -30,8 +31,6 @@ from chat.domain.log import (
     WordsRow,
     Writes,
 )
-
-TAIL: Final = 1_000
 
 
 class Log:

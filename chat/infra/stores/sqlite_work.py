@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar, assert_never
 
 from chat.domain.errors import Poisoned, Unavailable
 from chat.domain.log import (
+    TAIL,
     Begun,
     Holding,
     Listed,
@@ -26,7 +27,6 @@ from chat.domain.log import (
 from chat.infra.stores import sqlite_statements as say
 from chat.infra.stores.sqlite_statements import change, execute, unpack
 
-TAIL: Final = 1_000
 EVERY: Final = 2**63 - 1  # behind every position
 
 P = ParamSpec("P")

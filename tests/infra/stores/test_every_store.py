@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from chat.application.ports import TAIL, Store
+from chat.application.ports import Store
 from chat.domain.errors import Poisoned, Unavailable, Unusable
 from chat.domain.log import (
+    TAIL,
     AnswerRow,
     Erasure,
     Holding,
