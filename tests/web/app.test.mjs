@@ -96,6 +96,16 @@ test("what was written offline is sent once when the same account is back", (t) 
   assert.deepEqual(w.ended, []);
 });
 
+test("what was on its way waits when the connection is lost", (t) => {
+  const w = page(t).start(entry("r"));
+  w.app.send("r", "perhaps");
+  w.app.openRoom("r");
+  assert.equal(w.app.state.outbox[0].status, "sent");
+  w.lose();
+  assert.equal(w.app.state.outbox[0].status, "waiting");
+  assert.equal(w.app.state.rooms.r.asking, null, "no page is asked of a dead connection");
+});
+
 test("an interrupted resume is asked for anew by what the next hello tells", async (t) => {
   const w = page(t).start(entry("r", { seq: 1 }));
   await w.read([message(1)]);

@@ -27,7 +27,7 @@ function world(doing = {}) {
     accept: ({ account }) => { seen.order.push("judged"); return account.id === "ada"; },
     onFrame: (frame) => { seen.frames.push(frame); seen.order.push(`told ${frame?.type}`); doing.frame?.(connection, frame); },
     onStatus: (status) => { seen.statuses.push(status); seen.order.push(status.status); doing.status?.(connection, status); },
-    onLost: () => { seen.lost += 1; }, onEnded: (why) => seen.ended.push(why),
+    onLost: () => { seen.lost += 1; seen.order.push("lost"); }, onEnded: (why) => seen.ended.push(why),
   });
   const pass = (milliseconds) => {
     const end = now + milliseconds;
@@ -182,6 +182,14 @@ test("an ended session is not tried again", () => {
   w.close(4401);
   w.pass(100_000);
   assert.deepEqual([w.seen.ended, w.sockets.length, w.seen.lost], [["ended"], 1, 1]);
+});
+
+test("the status says offline before anything is told lost", () => {
+  for (const code of [1006, 1012, 4401]) {
+    const w = world().begin();
+    w.close(code);
+    assert.deepEqual(w.seen.order.slice(-2), ["offline", "lost"], `after ${code}`);
+  }
 });
 
 test("silence after sending is answered with a ping, more silence with a new connection", () => {

@@ -30,7 +30,7 @@ const TRIES = 6;
  * @param {(hello: object) => boolean} world.accept whether this is who we speak for
  * @param {(frame: object) => void} world.onFrame every frame of the server, in order, hello first
  * @param {(status: {status: string, retryAt?: number}) => void} world.onStatus
- * @param {() => void} world.onLost the connection ended: answers to what was sent are unknown
+ * @param {() => void} world.onLost the connection ended, and the status says so: answers to what was sent are unknown
  * @param {(why: "ended"|"changed") => void} world.onEnded the session ended, or is another's
  */
 export function createConnection({ open, clock, random, newId, accept, onFrame, onStatus, onLost, onEnded }) {
@@ -131,12 +131,13 @@ export function createConnection({ open, clock, random, newId, accept, onFrame, 
       waiting.delete(id);
       asked.reject({ code: "lost", detail: "The connection was lost." });
     }
-    if (was) onLost();
-    if (stopped) return;
-    if (code === 4401) {
-      stop();
-      onEnded("ended");
-    } else later(pause(code, reason, attempts++, random));
+    const ended = code === 4401;
+    if (ended) onStatus({ status: "offline", retryAt: clock.now() });
+    else later(pause(code, reason, attempts++, random));
+    if (was) onLost();      // after the status, or what is wanted then would be asked of a dead connection
+    if (stopped || !ended) return;
+    stop();
+    onEnded("ended");
   }
 
   function later(wait) {

@@ -16,7 +16,7 @@ export function createComposer(app, { editLast }) {
   const typing = h("div.typing", { aria: { live: "off" } });
   const element = h("div.composer-place", {}, typing, form, shut);
   const drafts = new Map();     // room -> {text, reply}
-  let room = null;
+  let room;                     // undefined while none is in view
 
   const draft = () => drafts.get(room) ?? { text: "", reply: null };
   const limit = () => app.state.limits.text ?? app.state.limits.text_length ?? 8000;
@@ -81,22 +81,26 @@ export function createComposer(app, { editLast }) {
   });
 
   function update(state) {
-    if (state.open !== room) enter(state);
-    const here = state.rooms[room];
+    const here = state.rooms[state.open];
+    const entered = here?.id !== room;
+    const reopened = form.hidden && !here?.archived;
+    room = here?.id;
     if (!here) return;
     const title = titleOf(state, here);
     area.placeholder = here.kind === "direct" ? `Write to ${title}` : `Write in ${title}`;
     form.hidden = here.archived;
     shut.hidden = !here.archived;
+    if (entered) enter(state);
+    else if (reopened) grow();
     typing.textContent = typists(state, Object.keys(state.typing[room] ?? {}));
   }
 
+  /** The form is in view by now, or it could be neither measured nor focused. */
   function enter(state) {
-    room = state.open;
     area.value = draft().text;
     showReply();
     grow();
-    if (room && matchMedia("(hover: hover)").matches && !document.querySelector("dialog[open]") && !state.target) area.focus();
+    if (matchMedia("(hover: hover)").matches && !document.querySelector("dialog[open]") && !state.target) area.focus();
   }
 
   return { element, update, replyTo, focus: () => area.focus() };

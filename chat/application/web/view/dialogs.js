@@ -117,26 +117,28 @@ export async function writeTo(app, shell, account) {
 }
 
 export const people = (app, shell) => picker("People", "Filter people", "Nobody else is here yet. Invite someone first.", others(app),
-  (person, box) => personRow(app, person, h("button.small", { type: "button", aria: { label: `Write to ${person.name}` }, onclick: () => { box.close(); writeTo(app, shell, person.id); } }, "Write")));
+  (person, box) => personRow(app, person, h("button.small.whole", { type: "button", aria: { label: `Write to ${person.name}` }, onclick: () => { box.close(); writeTo(app, shell, person.id); } }, "Write")));
 
 export const addMember = (app, room) => picker("Add people", "Filter people", "Nobody else is here yet. Invite someone first.", others(app),
   (person) => personRow(app, person, app.state.rooms[room]?.members?.list.some((each) => each.account === person.id)
     ? h("span.quiet", {}, "Member")
     : act("Add", () => app.command("add_member", { room, account: person.id }), "Added", `Add ${person.name}`)));
 
-/** A button that does something once, and says how it went. */
+/** A button that does something once, and says how it went: a refusal is told under its row. */
 function act(label, work, done = label, name = null) {
+  const trouble = h("p.trouble", { role: "alert" });
   const button = h("button.small", {
     type: "button", aria: { label: name },
     async onclick() {
       button.disabled = true;
+      trouble.remove();
       try {
         await work();
         button.textContent = done;
       } catch (refusal) {
         button.disabled = false;
-        button.title = refusal.detail ?? "";
-        button.textContent = refusal.detail ? `${label}: ${refusal.detail}` : label;
+        trouble.textContent = refusal.detail ?? refusal.message ?? "";
+        button.closest("li")?.append(trouble);
       }
     },
   }, label);

@@ -26,9 +26,12 @@ const screens = {
   login: { title: "Log in", lead: null, button: "Log in", fresh: false },
 };
 
+const CLOSED = "Registration is closed.";
+
 function screen(here) {
-  const { setup, link, invitation } = here;
+  const { setup, link, invitation, registration } = here;
   if (setup && link && !invitation) return needsLink();
+  if (!setup && invitation && registration === "closed") return form({ ...here, notice: here.notice ?? CLOSED }, "login");
   return form(here, setup ? "setup" : invitation ? "invited" : "login");
 }
 
@@ -105,6 +108,7 @@ function elsewhere(here, kind) {
     type: "button", onclick: (event) => event.target.closest("main").replaceWith(form({ ...here, notice: null }, next)),
   }, text);
   if (kind === "login" && here.registration === "open") return h("p.aside", {}, "New here? ", to("open", "Register"));
+  if (kind === "login" && here.registration === "closed") return here.notice !== CLOSED && h("p.aside", {}, CLOSED);
   if (kind === "login") return h("p.aside", {}, "New here? Ask someone who is in for an invitation link.");
   if (kind === "setup") return null;
   return h("p.aside", {}, "Here before? ", to("login", "Use your account"));
