@@ -3,7 +3,7 @@
 A token is `<account>.<secret>`. It is known by the secret's hash, which stands in the account's state.
 """
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
@@ -30,19 +30,40 @@ def cookie_name(connection: HTTPConnection) -> str:
     return "__Host-session" if connection.scope["scheme"] in ("https", "wss") else "session"
 
 
-def bearer_of(connection: HTTPConnection) -> str | None:
+class Credentials(NamedTuple):
+    token: str = ""
+    cookie: bool = False  # a browser sends it by itself, whoever asks
+
+
+def credentials_of(connection: HTTPConnection) -> Credentials:
+    """A bearer token, even an empty one, wins over the cookie."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+    if scheme.lower() == "bearer":
+        return Credentials(token.strip())
+    cookie = connection.cookies.get(cookie_name(connection))
+    return Credentials() if cookie is None else Credentials(cookie, cookie=True)
 
 
-def cookie_of(connection: HTTPConnection) -> str | None:
-    return connection.cookies.get(cookie_name(connection))
+def host_of(connection: HTTPConnection) -> str:
+    """The asker's address: of IPv4 also where it came by IPv6, and without a network card's name; a text that is no
+    address as it stands.
+    """
+    host = connection.client.host if connection.client else ""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return str((isinstance(address, IPv6Address) and address.ipv4_mapped) or address)
 
 
 def address_of(connection: HTTPConnection) -> str:
     """Where the asker is, for limits: one IPv4 address, or the /64 that is one IPv6 connection."""
-    host = connection.client.host if connection.client else ""
-    return ":".join(ip_address(host).exploded.split(":")[:4]) if ":" in host else host
+    host = host_of(connection)
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return ":".join(address.exploded.split(":")[:4]) if isinstance(address, IPv6Address) else host
 
 
 def asked(connection: HTTPConnection) -> Asked:
@@ -52,13 +73,13 @@ def asked(connection: HTTPConnection) -> Asked:
         host=headers.get("host", "").lower(),
         origin=headers.get("origin"),
         fetch_site=headers.get("sec-fetch-site"),
-        cookie=bearer_of(connection) is None and cookie_of(connection) is not None,
+        cookie=credentials_of(connection).cookie,
     )
 
 
 async def who_asks(connection: HTTPConnection, node: Node) -> Asker:
     """Raises `Refused` `unavailable` only; a token that is no good asks for nobody."""
-    token = bearer_of(connection) or cookie_of(connection) or ""
+    token = credentials_of(connection).token
     account, _, secret = token.partition(".")
     if not secret or not account.isalnum() or len(token) > 200:
         return Asker()

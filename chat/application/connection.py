@@ -196,17 +196,21 @@ class Connection:
             self._socket.say((encode(told),))
 
     async def _tell_missed(self, step: resume.Tell) -> CaughtUp | Reset:
-        """Page by page, as fast as they are read, and no further than the asker is a member."""
+        """Page by page, as fast as they are read, and no further than the asker is a member. A stream has no gap; when
+        the store shows one nevertheless, the asker has to read a page.
+        """
         after = step.after
         while after < step.upto:
             rows = await self._node.store.read_stream(room_key(step.room), after, step.upto, PAGE)
+            if not rows or rows[-1].seq != after + len(rows):
+                return Reset(step.room, step.upto, "too_many")
             for part in _parts([row.event for row in rows]):
                 if step.room not in self._socket.rooms:
                     return Reset(step.room, 0, "not_found")
                 self._socket.say(part)
                 await asyncio.sleep(0)  # it goes out at the end of this round
                 await self._wire.drained()
-            after = rows[-1].seq if rows else step.upto
+            after = rows[-1].seq
         return CaughtUp(step.room, step.upto)
 
 

@@ -54,4 +54,10 @@ def list_fields(kind: type[Query]) -> frozenset[str]:
     """The fields that hold several values: in a URL they may be given more than once."""
     info = msgspec.inspect.type_info(kind)
     assert isinstance(info, msgspec.inspect.StructType)
-    return frozenset(field.encode_name for field in info.fields if "VarTuple" in repr(field.type))
+    return frozenset(field.encode_name for field in info.fields if _is_list(field.type))
+
+
+def _is_list(kind: msgspec.inspect.Type) -> bool:
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return any(map(_is_list, kind.types))
+    return isinstance(kind, msgspec.inspect.VarTupleType)

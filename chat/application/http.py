@@ -8,6 +8,7 @@ GET  /                       the web client, whose files are under /web/
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -64,23 +65,29 @@ def json(content: Any, status: int = 200, headers: dict[str, str] | None = None)
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
 
 
-def refusal_response(refusal: Refused) -> Response:
-    """Problem details (RFC 9457); `Retry-After` counts whole seconds (RFC 9110, 10.2.3)."""
+def refusal_response(refusal: Refused, status: int | None = None) -> Response:
+    """Problem details (RFC 9457); `Retry-After` counts whole seconds (RFC 9110, 10.2.3). The status is the code's,
+    unless another one is given.
+    """
+    status = status or refusal.status
     headers = {"Cache-Control": "no-store"}
     if refusal.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(refusal.retry_after)))
-    if refusal.status == 401:
+        headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
+    if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    content = {"title": refusal.code, "status": refusal.status, **problem(refusal)}
-    return Response(encode(content), refusal.status, headers, "application/problem+json")
+    content = {"title": refusal.code, "status": status, **problem(refusal)}
+    return Response(encode(content), status, headers, "application/problem+json")
 
 
 async def unknown(request: Request, error: Exception) -> Response:
     """What the router says to a path or a method that it does not know."""
     assert isinstance(error, HTTPException)
-    refusal = Refused("not_found", f"There is no {request.method} {request.scope['path']}.")
-    refusal.status = error.status_code
-    response = refusal_response(refusal)
+    path = request.scope["path"]
+    if error.status_code == 405:
+        refusal = Refused("malformed", f"{path} does not take {request.method}.", field="method")
+    else:
+        refusal = Refused("not_found", f"There is no {request.method} {path}.")
+    response = refusal_response(refusal, error.status_code)
     response.headers.update(error.headers or {})
     return response
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from chat.application.authentication import host_of
 from chat.application.node import Node
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,10 +25,10 @@ GAUGES: Final = {
 
 
 def may_read(request: Request, proxies: tuple[str, ...]) -> bool:
-    if request.client is None or any(name in request.headers for name in FORWARDED):
+    if any(name in request.headers for name in FORWARDED):
         return False
     try:
-        address = ip_address(request.client.host)
+        address = ip_address(host_of(request))
     except ValueError:
         return False
     return address.is_loopback or any(address in ip_network(proxy) for proxy in proxies)

@@ -1,14 +1,16 @@
 """The edge: uvicorn's protocols, with one way to write to a socket, and bounds where the stock ones have none.
 
 The websocket protocol offers itself to the application in the scope's extensions as `chat.writer`: ready frames go
-straight to the transport, and frames that come in go straight to a callback, without a task or a queue between. Whoever
-stops reading is freed: a close that is not answered, or a keep-alive ping, ends in `abort`, because `close` would wait
-for a buffer that never drains.
+straight to the transport, and frames that come in go straight to a callback, without a task or a queue between. While
+it is paused, or nobody listens yet, nothing is read from the peer, and what had arrived already (one buffer at most)
+is kept as it came: bytes are taken frame by frame, so that none is read before it is wanted. Whoever stops reading is
+freed: a close that is not answered, or a keep-alive ping, ends in `abort`, because `close` would wait for a buffer that
+never drains.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -16,7 +18,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from chat.infra.frames import whole_text
+from chat.infra.frames import MASKED, TWO_BYTES, whole_text
 from chat.infra.hub import Bundle
 
 WRITER: Final = "chat.writer"
@@ -25,11 +27,20 @@ CLOSED_WITHIN: Final = 5.0  # seconds to answer a close
 HEAD: Final = 64 * 1024  # bytes of a request's head, and as much again that arrives at once
 PONGS_UNSENT: Final = 256 * 1024  # bytes unsent beyond which a ping is abuse
 FRAGMENTS: Final = 64  # of one message
+ASIDE: Final = 200  # pings, pongs and continuations in a second
+FLOOD: Final = 1008
+EIGHT_BYTES: Final = 127  # in place of a length, as TWO_BYTES
 
 
 class WebSocketEdge(WebSocketsSansIOProtocol):
     _on_frame: Callable[[bytes], None] | None = None
     _on_lost: Callable[[], None] | None = None
+    _kept = b""  # what arrived and is not read yet
+    _paused = False  # wanted; uvicorn's own `read_paused` is not used
+    _stopped = False  # done: the transport does not read
+    _second = 0.0  # since when frames aside are counted
+    _aside = 0
+    _gone: "asyncio.Future[None] | None" = None
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -39,26 +50,39 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
     def listen(self, on_frame: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
         """Hand over every text frame from now on, and tell when the connection is gone."""
         self._on_frame, self._on_lost = on_frame, on_lost
-        while not self.queue.empty():
-            self._hand_over(self.queue.get_nowait())
-        self.resume()
+        if self._kept:
+            self.resume()
         if self.disconnected:
             on_lost()
 
-    def _hand_over(self, message: Any) -> None:
-        if self._on_frame and message["type"] == "websocket.receive":
-            text = message.get("text")
-            self._on_frame(message["bytes"] if text is None else text.encode())
-
     def pause(self) -> None:
-        """Do not read from the peer until `resume`."""
-        if not self.read_paused and not self.transport.is_closing():
-            self.read_paused = True
+        """Hand over nothing more until `resume`."""
+        if self._paused or self.close_sent or self.transport.is_closing():
+            return
+        self._paused = True
+        if not self._stopped:
+            self._stopped = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        if self.read_paused and not self.transport.is_closing():
-            self.read_paused = False
+        """Go on soon, with what is kept first. Not at once: whoever says so may be in the middle of a frame."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._paused or self.transport.is_closing():
+            return
+        try:
+            self._read()
+        except Exception:
+            self.transport.abort()  # as when the transport hands over what breaks
+            raise
+        self._start()
+
+    def _start(self) -> None:
+        if self._stopped and not self._paused and not self.transport.is_closing():
+            self._stopped = False
             self.transport.resume_reading()
 
     def write(self, bundles: Sequence[Bundle]) -> None:
@@ -85,44 +109,84 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
         self.resume()
         self.close_timer = self.loop.call_later(CLOSED_WITHIN, self.transport.abort)
 
+    def gone(self) -> "asyncio.Future[None]":
+        """Done when the connection is."""
+        if self._gone is None:
+            self._gone = self.loop.create_future()
+            if self.disconnected:
+                self._gone.set_result(None)
+        return self._gone
+
     # What uvicorn calls.
 
     def data_received(self, data: bytes) -> None:
-        rest = self._hand_over_texts(data)
-        if rest < len(data):
-            super().data_received(data[rest:])
+        self._kept = self._kept + data if self._kept else data
+        if not self._paused:
+            self._read()
 
-    def _hand_over_texts(self, data: bytes) -> int:
-        """Texts that arrived whole go straight to the callback. Where the rest starts, which the parser has to read."""
-        start = 0
-        while self._on_frame and not (self.close_sent or self.frames or self.conn.reader.buffer):
-            found = whole_text(data, start)
-            if found is None:
-                break
-            text, start = found
+    def _read(self) -> None:
+        """What is kept, up to a frame that is not whole, or that nobody wants yet."""
+        data, self._kept = self._kept, b""
+        start, end = -1, 0
+        while start < end < len(data) and not self._paused:
+            start, end = end, self._read_frame(data, end)
+        self._kept = data[end:]
+
+    def _read_frame(self, data: bytes, start: int) -> int:
+        """Where the next one starts; `start` when this one has to wait. Texts go straight to the callback, all else to
+        the parser, which stands between two frames as long as the connection is open.
+        """
+        if self.close_sent or not self.handshake_initiated:
+            super().data_received(data[start:])
+            return len(data)
+        if self._on_frame is None:
+            self.pause()
+            return start
+        if not self.frames and (found := whole_text(data, start)):
+            text, end = found
             self._on_frame(text)
-        return start
+            return end
+        if end := end_of_frame(data, start, self.config.ws_max_size):
+            super().data_received(data[start:end])
+        return end or start
 
     def send_receive_event_to_app(self) -> None:
-        if self._on_frame is None:
-            super().send_receive_event_to_app()
-            return
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
         self.frames = []
-        if not self.close_sent:
+        if self._on_frame and not self.close_sent:
             self._on_frame(data)
 
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) >= FRAGMENTS:
-            self.hang_up(1008, "too many fragments")
-            return
-        super().handle_cont(event)
+            self._break_off("too many fragments")
+        elif not self.close_sent and not self._is_flooded():
+            super().handle_cont(event)
 
     def handle_ping(self) -> None:
         if self.transport.get_write_buffer_size() > PONGS_UNSENT:
             self.transport.abort()
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self._is_flooded():
             super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        if not self._is_flooded():
+            super().handle_pong(event)
+
+    def _is_flooded(self) -> bool:
+        """With one more frame that asks for nothing. Who sends too many of them is sent away."""
+        now = self.loop.time()
+        if now - self._second >= 1:
+            self._second, self._aside = now, 0
+        self._aside += 1
+        if self._aside > ASIDE:
+            self._break_off("too many pings, pongs or fragments")
+        return self._aside > ASIDE
+
+    def _break_off(self, reason: str) -> None:
+        """For a flood: nothing of it is parsed any more."""
+        if not self.close_sent:
+            self.conn.fail(FLOOD, reason)
+            self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
         """Frames that break the protocol. What still comes in is read and dropped: a connection that is closed over
@@ -145,7 +209,30 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         if self._on_lost:
             self._on_lost()
+        if self._gone:
+            self._gone.set_result(None)
         self._on_frame = self._on_lost = None  # they hold the connection's state, and this is a cycle
+        self._kept = b""
+
+
+def end_of_frame(data: bytes, start: int, most: int) -> int:
+    """Where the frame at `start` ends; 0 when it has not arrived. One that the parser rejects by its head (not masked,
+    or of more than `most` bytes) is not waited for: it ends with the data.
+    """
+    if len(data) < start + 2:
+        return 0
+    length, payload = data[start + 1] - MASKED, start + 2
+    if length < 0:
+        return len(data)
+    if length >= TWO_BYTES:
+        head, payload = payload, payload + (8 if length == EIGHT_BYTES else 2)
+        if len(data) < payload:
+            return 0
+        length = int.from_bytes(data[head:payload])
+    end = payload + 4 + length
+    if length > most:
+        return len(data)
+    return end if end <= len(data) else 0
 
 
 class HttpEdge(HttpToolsProtocol):

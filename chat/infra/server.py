@@ -11,6 +11,7 @@ import resource
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from ipaddress import ip_network
 from types import FrameType
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ import uvicorn
 from chat.infra.edge import HttpEdge, WebSocketEdge
 
 WITHIN: Final = 8.0  # of the ten seconds that a container is given
+ANSWERED_WITHIN: Final = 1.0  # seconds for peers to answer a close
 SEND_BUFFER: Final = 128 * 1024
 BACKLOG: Final = 4_096  # connections that wait to be accepted
 UNACKNOWLEDGED: Final = 20_000  # milliseconds that sent bytes may stay unacknowledged
@@ -49,9 +51,18 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         await self._drain(WITHIN / 2)
+        await self._answers()
         cutting = asyncio.get_running_loop().call_later(WITHIN / 4, self._cut_off)
         await super().shutdown(sockets)
         cutting.cancel()
+
+    async def _answers(self) -> None:
+        """Let those who were sent a close answer it, or be gone: a connection that is closed while its peer still sends
+        is reset, and takes the close code with it.
+        """
+        edges = [connection for connection in self.server_state.connections if isinstance(connection, WebSocketEdge)]
+        if leaving := [edge.gone() for edge in edges if edge.close_sent]:
+            await asyncio.wait(leaving, timeout=ANSWERED_WITHIN)
 
     def _cut_off(self) -> None:
         """Whoever is not done by now does not keep the others waiting."""
@@ -89,6 +100,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def trusted(proxies: tuple[str, ...]) -> list[str]:
+    """Each network of IPv4 also as a listener on `::` sees it (RFC 4291, 2.5.5.2)."""
+    networks = [ip_network(proxy) for proxy in proxies]
+    mapped = [f"::ffff:{each.network_address}/{96 + each.prefixlen}" for each in networks if each.version == 4]
+    return [*map(str, networks), *mapped]
+
+
 def server(app: Any, proxies: tuple[str, ...], drain: Callable[[float], Awaitable[None]]) -> Server:
     config = uvicorn.Config(
         app,
@@ -103,7 +121,7 @@ def server(app: Any, proxies: tuple[str, ...], drain: Callable[[float], Awaitabl
         access_log=False,
         server_header=False,
         proxy_headers=bool(proxies),
-        forwarded_allow_ips=list(proxies),
+        forwarded_allow_ips=trusted(proxies),
         timeout_graceful_shutdown=int(WITHIN / 2),
         backlog=BACKLOG,
     )

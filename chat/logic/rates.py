@@ -22,6 +22,7 @@ class Bucket(NamedTuple):
 
 GUESSES: Final = Rate(1, 100)  # passwords tried or set, by one address or account: each costs a slow hash
 MALFORMED: Final = Rate(1, 20)  # frames of one socket that cannot be read; beyond them it is closed
+CHATTER: Final = Rate(20, 100)  # frames of one socket that nobody answers to by an id, as typing is
 
 
 def full(rate: Rate, now: float) -> Bucket:

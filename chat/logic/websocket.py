@@ -3,7 +3,8 @@
     receive(talk, frame) -> (talk, deed)
 
 A command or query needs an `id`, by which its answer is known. What cannot be read is refused and, when it becomes a
-flood, ends the session. A session with UNANSWERED questions open is not read from until one is answered.
+flood, ends the session; so does a flood of what needs no id. A session with UNANSWERED questions open is not read from
+until one is answered.
 """
 
 from typing import Any, Final, NamedTuple
@@ -14,7 +15,7 @@ from chat.domain.errors import Refused
 from chat.domain.frames import Ping, Resume, Typing
 from chat.domain.vocabulary import Command, Query
 from chat.logic.doors import UNREADABLE, id_in, malformed
-from chat.logic.rates import MALFORMED, Bucket, full, take
+from chat.logic.rates import CHATTER, MALFORMED, Bucket, full, take
 
 UNANSWERED: Final = 64
 
@@ -63,6 +64,7 @@ class Talk(NamedTuple):
 
     unanswered: int
     unreadable: Bucket
+    chatter: Bucket
 
     @property
     def listening(self) -> bool:
@@ -70,7 +72,7 @@ class Talk(NamedTuple):
 
 
 def begin(now: float) -> Talk:
-    return Talk(0, full(MALFORMED, now))
+    return Talk(0, full(MALFORMED, now), full(CHATTER, now))
 
 
 def receive(decoder: "msgspec.json.Decoder[Any]", talk: Talk, frame: bytes, now: float) -> tuple[Talk, Deed]:
@@ -82,26 +84,35 @@ def receive(decoder: "msgspec.json.Decoder[Any]", talk: Talk, frame: bytes, now:
         case Command() | Query():
             if not message.id:
                 return _refuse(talk, frame, Refused("malformed", "It needs an id.", field="id"), now)
-            asked = Talk(talk.unanswered + 1, talk.unreadable)
-            return asked, Submit(message) if isinstance(message, Command) else Ask(message)
+            return _asked(talk), Submit(message) if isinstance(message, Command) else Ask(message)
         case Resume():
-            return Talk(talk.unanswered + 1, talk.unreadable), Replay(message)
+            return _asked(talk), Replay(message)
         case Typing():
-            return talk, TellTyping(message.room)
+            return _chat(talk, TellTyping(message.room), now)
         case Ping():
-            return talk, Say(PONG)
+            return _chat(talk, Say(PONG), now)
         case _:
             raise TypeError(f"no deed for {type(message).__name__}")
 
 
+def _asked(talk: Talk) -> Talk:
+    return talk._replace(unanswered=talk.unanswered + 1)
+
+
 def answered(talk: Talk) -> Talk:
-    return Talk(talk.unanswered - 1, talk.unreadable)
+    return talk._replace(unanswered=talk.unanswered - 1)
+
+
+def _chat(talk: Talk, deed: Deed, now: float) -> tuple[Talk, Deed]:
+    """The deed, unless there were too many of its kind."""
+    bucket, wait = take(talk.chatter, CHATTER, now)
+    return talk._replace(chatter=bucket), HangUp(FLOOD, "too many frames without an id") if wait else deed
 
 
 def _refuse(talk: Talk, frame: bytes, refusal: Refused, now: float) -> tuple[Talk, Deed]:
     bucket, wait = take(talk.unreadable, MALFORMED, now)
     deed = HangUp(FLOOD, "too many frames that cannot be read") if wait else Say(refused(id_in(frame), refusal))
-    return Talk(talk.unanswered, bucket), deed
+    return talk._replace(unreadable=bucket), deed
 
 
 def ack(name: str, acknowledgement: bytes) -> bytes:

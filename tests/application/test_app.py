@@ -12,10 +12,10 @@ from starlette.requests import Request
 
 from chat.application import http
 from chat.application.app import WRITER, application
-from chat.application.authentication import address_of
+from chat.application.authentication import address_of, asked, credentials_of
 from chat.application.metrics import may_read
 from chat.domain.accounts import Me
-from chat.domain.errors import StoreError, Unavailable
+from chat.domain.errors import Refused, StoreError, Unavailable
 from chat.logic import keys
 from chat.logic.websocket import RESTARTING
 from tests.application.fakes import FakeWire, World, until, world
@@ -186,6 +186,10 @@ async def test_numbers_are_in_the_form_that_monitors_read() -> None:
         ("127.0.0.1", {"X-Forwarded-For": "192.0.2.1"}, False),
         ("127.0.0.1", {"Forwarded": "for=192.0.2.1"}, False),
         ("10.1.2.3", {"X-Real-IP": "192.0.2.1"}, False),
+        ("::ffff:127.0.0.1", {}, True),
+        ("::ffff:10.1.2.3", {}, True),
+        ("::ffff:192.0.2.1", {}, False),
+        ("fe80::1%eth0", {}, False),
     ],
 )
 async def test_numbers_are_for_this_machine_and_the_proxies(
@@ -207,6 +211,42 @@ def test_an_address_is_one_of_ipv4_or_a_whole_network_of_ipv6() -> None:
     assert address("2001:db8::1") == address("2001:db8::ffff:1") == "2001:0db8:0000:0000"
     assert address("2001:db8:0:1::1") != address("2001:db8::1")
     assert address(None) == ""
+    assert address("::ffff:192.0.2.1") == address("192.0.2.1") != address("::ffff:192.0.2.2")
+    assert address("fe80::1%eth0") == address("fe80::2%wlan0") == "fe80:0000:0000:0000"
+    assert [address(text) for text in ("testclient", "a:b", "unix:/a%b")] == ["testclient", "a:b", "unix:/a%b"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "token", "cookie"),
+    [
+        ({}, "", False),
+        ({"cookie": "session=c"}, "c", True),
+        ({"authorization": "Bearer b"}, "b", False),
+        ({"authorization": "bearer b", "cookie": "session=c"}, "b", False),
+        ({"authorization": "Bearer ", "cookie": "session=c"}, "", False),
+        ({"authorization": "Bearer", "cookie": "session=c"}, "", False),
+        ({"authorization": "Basic b", "cookie": "session=c"}, "c", True),
+    ],
+)
+def test_credentials_are_a_bearer_token_if_there_is_one_and_else_the_cookie(
+    headers: dict[str, str], token: str, cookie: bool
+) -> None:
+    request = Request(scope("http", "/", headers, scheme="http"))
+    assert credentials_of(request) == (token, cookie)
+    assert asked(request).cookie == cookie
+
+
+async def test_an_empty_bearer_token_asks_for_nobody_though_there_is_a_cookie() -> None:
+    here = await world()
+    ann = await here.register("ann")
+    cookie = {"cookie": f"session={ann}.ann", "origin": "http://x"}
+    assert (await ask(here, "GET", "/api/me", headers=cookie)).status == 200
+    assert (await ask(here, "GET", "/api/me", headers={**cookie, "authorization": "Bearer "})).status == 401
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.001, "1"), (1.0, "1"), (1.2, "2"), (2.5, "3")])
+def test_who_comes_back_when_told_is_not_too_early(seconds: float, told: str) -> None:
+    assert http.refusal_response(Refused("too_fast", retry_after=seconds)).headers["retry-after"] == told
 
 
 # ---- websockets

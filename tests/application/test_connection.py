@@ -263,6 +263,27 @@ async def test_a_store_that_fails_in_a_replay_is_told_so() -> None:
         assert wire.seqs(room) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("missing", [[3], [6, 7], [8], [3, 4, 5, 6, 7, 8]])
+async def test_who_cannot_be_told_everything_is_not_told_that_it_was(
+    monkeypatch: pytest.MonkeyPatch, missing: list[int]
+) -> None:
+    monkeypatch.setattr(connection, "PAGE", 4)
+    here, ann, bob, room = await tea()
+    for number in range(5):
+        await here.do(ann, send(room, f"{number}"))
+    read = here.store.read_stream
+
+    async def with_a_hole(stream: str, after: int, upto: int, limit: int) -> Any:
+        rows = await read(stream, after, upto, 100)
+        return [row for row in rows if row.seq not in missing][:limit]
+
+    async with connected(here, bob) as wire:
+        monkeypatch.setattr(here.store, "read_stream", with_a_hole)
+        told = await resume(here, wire, {room: 2})
+        assert told == {"type": "reset", "room": room, "seq": 8, "reason": "too_many"}
+        assert wire.seqs(room) == list(range(3, 3 + len(wire.seqs(room))))
+
+
 async def test_a_replay_is_said_in_parts_that_fit_into_a_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "FRAME", 500)
     here, ann, bob, room = await tea()

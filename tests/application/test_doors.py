@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from chat.application.doors import list_fields
+from chat.domain.vocabulary import Query
 from tests.application.conftest import SECRET_TEXT
 from tests.client import PASSWORD, Account, Talk, register
 from tests.logic.given import TABLES
@@ -21,6 +23,18 @@ def tags(kinds: Any) -> set[str]:
 
 QUERIES = tags(TABLES.queries) - ONLY_HTTP
 COMMANDS = tags(TABLES.commands) - ONLY_HTTP
+
+
+class Several(Query, frozen=True, kw_only=True, tag=True):
+    ids: tuple[str, ...] = ()
+    maybe: tuple[int, ...] | None = None
+    named: Literal["VarTuple"] = "VarTuple"
+    by_name: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
+    two: tuple[str, str] | None = None
+
+
+def test_a_field_may_be_given_more_than_once_when_it_is_a_list() -> None:
+    assert list_fields(Several) == {"ids", "maybe"}
 
 
 @asynccontextmanager

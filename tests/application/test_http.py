@@ -260,6 +260,8 @@ def test_what_is_not_there_is_not_found(server: Server, path: str) -> None:
 def test_another_method_names_those_that_are_allowed(server: Server, method: str, path: str, allowed: set[str]) -> None:
     response = request(server.address, method, path, b"{}" if method != "GET" else None, JSON)
     assert (response.status, response.json["status"]) == (405, 405)
+    assert (response.json["code"], response.json["field"]) == ("malformed", "method")
+    assert response.json["detail"] == f"{path} does not take {method}."
     assert set(response.headers["allow"].split(", ")) == allowed
     assert response.headers["content-type"] == "application/problem+json"
 

@@ -9,14 +9,16 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 from chat.infra import edge as edges
-from chat.infra.edge import FRAGMENTS, WRITER, HttpEdge, WebSocketEdge
+from chat.infra.edge import ASIDE, FRAGMENTS, WRITER, HttpEdge, WebSocketEdge, end_of_frame
 from chat.infra.hub import Bundle
-from chat.infra.server import address_of, listen, server
+from chat.infra.server import address_of, listen, server, trusted
 from tests.application.fakes import until
 
 
@@ -41,6 +43,7 @@ class Place:
         self.wires: list[WebSocketEdge] = []
         self.heard: list[bytes] = []
         self.lost = 0
+        self.on_heard: Callable[[], None] = lambda: None
 
     @property
     def url(self) -> str:
@@ -76,6 +79,7 @@ async def edge(delay: float = 0, **settings: Any) -> AsyncIterator[Place]:
         def on_frame(frame: bytes) -> None:
             place.heard.append(frame)
             wire.write([Bundle([frame])])
+            place.on_heard()
 
         def on_lost() -> None:
             place.is_lost()
@@ -229,6 +233,135 @@ async def test_it_can_be_told_not_to_read_for_a_while() -> None:
         assert await websocket.recv() == "second"
 
 
+def binary(number: int) -> bytes:
+    return masked(2, b"%d" % number)
+
+
+def text(number: int) -> bytes:
+    return masked(1, b"%d" % number)
+
+
+def cut(number: int) -> bytes:
+    return masked(1, b"", fin=False) + masked(0, b"%d" % number)
+
+
+@pytest.mark.parametrize("kinds", [[text], [binary], [cut], [text, cut, binary]])
+@pytest.mark.parametrize("delay", [0, 0.02], ids=["listened to", "early"])
+async def test_a_burst_is_handed_over_no_faster_than_it_is_wanted_whole_and_in_order(
+    kinds: list[Callable[[int], bytes]], delay: float
+) -> None:
+    async with edge(delay=delay) as place:
+        peer = await lazy(place)
+        await until(lambda: place.wires)
+
+        def on_heard() -> None:
+            if len(place.heard) % 10 == 0:
+                place.wire.pause()
+
+        place.on_heard = on_heard
+        frames = [kinds[number % len(kinds)](number) for number in range(95)]
+        await asyncio.get_running_loop().sock_sendall(peer, b"".join(frames))
+        for wanted in range(10, 100, 10):
+            await until(lambda: len(place.heard) >= wanted)  # noqa: B023
+            await asyncio.sleep(0.002)
+            assert len(place.heard) == wanted
+            place.wire.resume()
+            place.wire.pause()
+            place.wire.resume()
+            assert len(place.heard) == wanted  # never in the middle of something else
+        await until(lambda: len(place.heard) == 95)
+        await asyncio.get_running_loop().sock_sendall(peer, text(95) + masked(8, struct.pack("!H", 1000)))
+        await until(lambda: place.lost)
+        assert place.heard == [b"%d" % number for number in range(96)]
+        peer.close()
+
+
+async def test_who_pauses_and_goes_on_within_a_frame_is_handed_the_next_one_after_it() -> None:
+    """As when a command is refused at once while it is taken in."""
+    async with edge() as place:
+        peer = await lazy(place)
+        await until(lambda: place.wires)
+        depth = deepest = 0
+
+        def on_heard() -> None:
+            nonlocal depth, deepest
+            depth += 1
+            deepest = max(deepest, depth)
+            place.wire.pause()
+            place.wire.resume()
+            depth -= 1
+
+        place.on_heard = on_heard
+        await asyncio.get_running_loop().sock_sendall(peer, b"".join(map(text, range(50))))
+        await until(lambda: len(place.heard) == 50)
+        assert deepest == 1
+        assert place.heard == [b"%d" % number for number in range(50)]
+        peer.close()
+
+
+async def test_a_goodbye_to_somebody_paused_is_answered() -> None:
+    async with edge() as place:
+        peer = await lazy(place)
+        await until(lambda: place.wires)
+        place.on_heard = lambda: place.wire.pause()
+        await asyncio.get_running_loop().sock_sendall(peer, text(1) + text(2) + masked(8, struct.pack("!H", 1000)))
+        await until(lambda: place.heard)
+        place.wire.hang_up(4008, "lagging: resume")
+        place.wire.pause()
+        await until(lambda: place.lost)
+        assert place.heard == [b"1"]
+        peer.close()
+
+
+async def test_a_pause_is_cut_off_with_its_connection() -> None:
+    async with edge() as place:
+        peer = await lazy(place)
+        await until(lambda: place.wires)
+        place.on_heard = lambda: place.wire.pause()
+        await asyncio.get_running_loop().sock_sendall(peer, text(1) + text(2))
+        await until(lambda: place.heard)
+        place.wire.resume()
+        place.wire.transport.abort()
+        await until(lambda: place.lost)
+        assert place.heard == [b"1"]
+        await place.wire.gone()
+        peer.close()
+
+
+async def test_what_breaks_on_a_frame_that_was_kept_ends_the_connection() -> None:
+    broken: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context["exception"]))
+    async with edge() as place:
+        peer = await lazy(place)
+        await until(lambda: place.wires)
+
+        def on_heard() -> None:
+            place.wire.pause()
+            assert len(place.heard) == 1
+
+        place.on_heard = on_heard
+        await asyncio.get_running_loop().sock_sendall(peer, text(1) + text(2))
+        await until(lambda: place.heard)
+        place.wire.resume()
+        await until(lambda: place.lost)
+        assert [type(error) for error in broken] == [AssertionError]
+        peer.close()
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535])
+def test_the_end_of_a_frame_is_known_when_it_is_there(size: int) -> None:
+    frame = Frame(Opcode.BINARY, bytes(size)).serialize(mask=True)
+    for length in {0, 1, 2, 3, 5, 6, len(frame) - 1} - {len(frame)}:
+        assert end_of_frame(b"?" + frame[:length], 1, 2**16) == 0
+    assert end_of_frame(b"?" + frame + b"?", 1, 2**16) == 1 + len(frame)
+
+
+def test_who_breaks_the_protocol_in_the_head_of_a_frame_is_not_waited_for() -> None:
+    assert end_of_frame(struct.pack("!BBQ", 0x82, 0x80 | 127, 2**16), 0, 2**16) == 0
+    assert end_of_frame(struct.pack("!BBQ", 0x82, 0x80 | 127, 2**16 + 1), 0, 2**16) == 10
+    assert end_of_frame(b"\x81\x05", 0, 2**16) == 2
+
+
 async def test_after_a_goodbye_nothing_goes_out_or_comes_in() -> None:
     async with edge() as place, connect(place.url) as websocket:
         await until(lambda: place.wires)
@@ -287,7 +420,8 @@ async def test_who_stops_reading_is_dropped_though_the_buffer_is_full() -> None:
         peer.close()
 
 
-async def test_a_flood_of_pings_is_not_answered_for_ever() -> None:
+async def test_a_flood_of_pings_is_not_answered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edges, "ASIDE", 1_000_000)
     async with edge() as place:
         peer = await lazy(place)
         await until(lambda: place.wires)
@@ -318,13 +452,41 @@ async def test_a_message_has_so_many_fragments_and_no_more() -> None:
             assert place.heard == ([b"x" * FRAGMENTS] if heard else [])
 
 
-async def test_who_is_on_the_way_out_is_not_sent_away() -> None:
+@pytest.mark.parametrize(
+    "flood",
+    [
+        masked(9, b"") * (ASIDE + 1),
+        masked(10, b"") * (ASIDE + 1),
+        (masked(1, b"x", fin=False) + masked(0, b"x", fin=False) * 40 + masked(0, b"x")) * (ASIDE // 41 + 1),
+    ],
+    ids=["pings", "pongs", "fragments"],
+)
+async def test_a_flood_of_what_asks_for_nothing_ends_it(flood: bytes) -> None:
+    async with edge() as place:
+        peer = await lazy(place)
+        await until(lambda: place.wires)
+        await asyncio.get_running_loop().sock_sendall(peer, flood + masked(1, b"after"))
+        assert struct.pack("!H", 1008) in await rest(peer)
+        assert b"after" not in place.heard
+        peer.close()
+
+
+async def test_a_few_pings_in_every_second_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with edge() as place, connect(place.url) as websocket:
+        await until(lambda: place.wires)
+        for _ in range(3):
+            for _ in range(ASIDE):
+                await (await websocket.ping())
+            monkeypatch.setattr(place.wire, "_second", 0.0)  # another second
+
+
+async def test_a_goodbye_after_a_flood_comes_too_late() -> None:
     async with edge() as place:
         peer = await lazy(place)
         await until(lambda: place.wires)
         flood = masked(1, b"x", fin=False) + masked(0, b"x", fin=False) * FRAGMENTS + masked(0, b"x")
         await asyncio.get_running_loop().sock_sendall(peer, flood + masked(8, struct.pack("!H", 1000)))
-        assert struct.pack("!H", 1000) in await rest(peer)
+        assert struct.pack("!H", 1008) in await rest(peer)
         peer.close()
 
 
@@ -360,7 +522,68 @@ async def test_who_breaks_the_protocol_and_stays_is_dropped(monkeypatch: pytest.
         peer.close()
 
 
+# ---- the end
+
+
+async def ended_at(place_peer: Callable[[socket.socket], Any]) -> float:
+    """A server that drains by sending its one socket away; for how long it then takes to end."""
+    listener = listen("127.0.0.1", 0)
+    wires: list[WebSocketEdge] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        wires.append(scope["extensions"][WRITER])
+        gone = asyncio.Event()
+        wires[0].listen(lambda _: None, gone.set)
+        await gone.wait()
+
+    async def drain(_: float) -> None:
+        wires[0].hang_up(1012, "500")
+
+    made = server(app, (), drain)
+    serving = asyncio.create_task(made.serve([listener]))
+    peer = await lazy(Place(listener.getsockname()[1]))
+    await until(lambda: wires)
+    start = asyncio.get_running_loop().time()
+    made.leave()
+    await place_peer(peer)
+    await serving
+    peer.close()
+    return asyncio.get_running_loop().time() - start
+
+
+async def test_who_is_sent_away_at_the_end_has_a_moment_to_answer() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def slow(peer: socket.socket) -> None:
+        told = b""
+        while struct.pack("!H", 1012) not in told:
+            told += await loop.sock_recv(peer, 65_536)
+        with pytest.raises(TimeoutError):  # it is not closed yet
+            await asyncio.wait_for(loop.sock_recv(peer, 1), 0.3)
+        await loop.sock_sendall(peer, text(1) + masked(8, struct.pack("!H", 1012)))
+        assert await asyncio.wait_for(loop.sock_recv(peer, 1), 0.5) == b""
+
+    assert await ended_at(slow) < 1.5
+
+
+async def test_who_never_answers_at_the_end_is_not_waited_for() -> None:
+    async def deaf(_: socket.socket) -> None:
+        """Does nothing."""
+
+    assert 1 <= await ended_at(deaf) < 3
+
+
 # ---- where it listens
+
+
+def test_a_proxy_of_ipv4_is_believed_on_a_listener_of_ipv6_too() -> None:
+    hosts = _TrustedHosts(trusted(("10.0.0.0/8", "127.0.0.1/32", "2001:db8::/32")))
+    for host in ("10.1.2.3", "::ffff:10.1.2.3", "::ffff:127.0.0.1", "2001:db8::1"):
+        assert host in hosts
+    for host in ("11.1.2.3", "::ffff:11.1.2.3", "::10.1.2.3", "::1"):
+        assert host not in hosts
 
 
 def test_an_address_can_be_opened() -> None:

@@ -8,7 +8,7 @@ from chat.domain.frames import CaughtUp, Ping, Resume, Typing
 from chat.domain.messages import ListMessages, SendMessage
 from chat.logic import websocket
 from chat.logic.doors import decoder
-from chat.logic.rates import MALFORMED
+from chat.logic.rates import CHATTER, MALFORMED
 from chat.logic.websocket import Ask, HangUp, Replay, Say, Submit, Talk, TellTyping, receive
 
 DOOR = decoder([SendMessage, ListMessages, Resume, Typing, Ping])
@@ -95,6 +95,24 @@ def test_a_slow_trickle_of_what_cannot_be_read_is_borne() -> None:
     talk, _ = hear(*[NONSENSE] * int(MALFORMED.burst))
     talk, deeds = hear(NONSENSE, talk=talk, now=1 / MALFORMED.rate)
     assert isinstance(deeds[0], Say)
+
+
+@pytest.mark.parametrize("frame", [b'{"type":"typing","room":"tea"}', b'{"type":"ping"}'])
+def test_a_flood_of_what_needs_no_id_ends_the_session(frame: bytes) -> None:
+    talk, deeds = hear(*[frame] * int(CHATTER.burst))
+    assert not any(isinstance(deed, HangUp) for deed in deeds)
+    _, deeds = hear(frame, talk=talk)
+    assert deeds == [HangUp(1008, "too many frames without an id")]
+    _, deeds = hear(*[frame] * int(CHATTER.rate), talk=talk, now=1.0)
+    assert not any(isinstance(deed, HangUp) for deed in deeds)
+
+
+def test_who_typed_much_may_go_on_asking() -> None:
+    talk, _ = hear(*[b'{"type":"ping"}'] * int(CHATTER.burst))
+    talk, deeds = hear(SEND, LIST, NONSENSE, talk=talk)
+    assert not any(isinstance(deed, HangUp) for deed in deeds)
+    _, deeds = hear(b'{"type":"ping"}', talk=websocket.answered(talk))
+    assert isinstance(deeds[0], HangUp)
 
 
 def test_a_session_with_too_many_open_questions_is_not_read_from() -> None:

@@ -28,7 +28,6 @@ async def verify(node: Node, _: Mapping[str, Any]) -> int:
 async def rebuild(node: Node, _: Mapping[str, Any]) -> int:
     findings = Findings()
     anew = Anew(node.store)
-    await anew.start()
     comparison, states = await check(node, findings, anew)
     findings.show()
     if findings.of_log:
@@ -45,8 +44,11 @@ def summary(node: Node, comparison: Comparison) -> str:
 
 
 async def check(node: Node, findings: Findings, anew: Anew | None = None) -> tuple[Comparison, States]:
-    """Everything up to the node's cursor. The fold is written anew as well, where that is asked for."""
+    """Everything up to the node's cursor. Where that is asked for, and the log is sound, the fold is written anew."""
     found = await survey(node, node.cursor.position, findings)
+    anew = None if findings.of_log else anew
+    if anew:
+        await anew.start()
     comparison = Comparison(node, found, findings)
     await comparison.read_written()
     states = await fold_log(node, found, (comparison, anew) if anew else (comparison,), findings)

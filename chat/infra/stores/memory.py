@@ -211,6 +211,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         await self.abandon()
+        self.memory.anew = None
 
     # A turn.
 

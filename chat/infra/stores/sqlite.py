@@ -9,7 +9,7 @@ returns.
 import asyncio
 import sqlite3
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class SqliteStore:
         self._turn = asyncio.Lock()
         self._holds = False  # the lock, for a turn that began at
         self._head = 0
+        self._rebuilding = False
         self._writer = Session("sqlite-writer", partial(schema.connect_writer, self.path))
         self._reader = Session("sqlite-reader", partial(schema.connect_reader, self.path))
         self._finder = Session("sqlite-finder", partial(schema.connect_reader, self.path))
@@ -76,11 +77,15 @@ class SqliteStore:
         self._finder.open()
 
     async def close(self) -> None:
-        """The writer last, which leaves one file: what is in the write-ahead log goes to its place."""
+        """The writer last, which leaves one file: what is in the write-ahead log goes to its place. A rebuild that was
+        not finished, whatever the reason, leaves nothing.
+        """
         async with AsyncExitStack() as backwards:
             backwards.callback(self._release)
             for session in (self._writer, self._finder, self._reader):
                 backwards.push_async_callback(session.close)
+            if self._rebuilding:
+                backwards.push_async_callback(self._drop_rebuild)
 
     def _release(self) -> None:
         self._let_go()
@@ -160,7 +165,13 @@ class SqliteStore:
 
     async def start_rebuild(self) -> None:
         async with self._turn:
+            self._rebuilding = True
             await self._writer.finish(work.transaction, maintenance.start_rebuild)
+
+    async def _drop_rebuild(self) -> None:
+        with suppress(StoreError):  # what cannot be dropped now is when the next one starts
+            await self._writer.finish(work.transaction, maintenance.drop_rebuild)
+        self._rebuilding = False
 
     async def write_rebuilt(
         self, states: Sequence[StateRow], words: Sequence[WordsRow], listed: Sequence[ListedRow]
@@ -171,3 +182,4 @@ class SqliteStore:
     async def finish_rebuild(self) -> None:
         async with self._turn:
             await self._writer.finish(work.transaction, maintenance.finish_rebuild)
+            self._rebuilding = False

@@ -40,8 +40,8 @@ def read_words(
 
 
 def start_rebuild(connection: sqlite3.Connection) -> None:
+    drop_rebuild(connection)
     for table in FOLDED:
-        connection.execute(f"DROP TABLE IF EXISTS {table}_new")
         [[sql]] = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchall()
         connection.execute(re.sub(rf'TABLE "?{table}"?', f"TABLE {table}_new", sql, count=1))
 
@@ -62,6 +62,11 @@ def finish_rebuild(connection: sqlite3.Connection) -> None:
     for table in FOLDED:
         connection.execute(f"DROP TABLE {table}")
         connection.execute(f"ALTER TABLE {table}_new RENAME TO {table}")
+
+
+def drop_rebuild(connection: sqlite3.Connection) -> None:
+    for table in FOLDED:
+        connection.execute(f"DROP TABLE IF EXISTS {table}_new")
 
 
 def of(sql: str, rebuilt: bool) -> str:

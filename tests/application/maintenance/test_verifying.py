@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chat.application import maintenance
+from chat.application.maintenance.anew import Anew
 from chat.domain.log import StateRow
 from chat.domain.messages import SendMessage
 from chat.infra.stores.memory import MemoryStore
@@ -167,10 +168,32 @@ async def test_a_damaged_log_is_found_and_left_as_it_is(
     told = capsys.readouterr()
     assert line in told.out
     assert "backup" in told.err
-    before = folded_rows(database)
+    before, tables = folded_rows(database), tables_of(database)
     async with node_at(database) as node:
         assert await maintenance.rebuild(node, {}) == 1
+        if "cannot be folded" not in line:  # it is not even begun
+            assert tables_of(database) == tables
     assert folded_rows(database) == before
+    assert tables_of(database) == tables
+
+
+async def test_a_rebuild_that_is_broken_off_leaves_nothing(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, tables = folded_rows(database), tables_of(database)
+
+    async def interrupted(_: Anew) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Anew, "rest", interrupted)
+    with pytest.raises(asyncio.CancelledError):
+        async with node_at(database) as node:
+            await maintenance.rebuild(node, {})
+    assert folded_rows(database) == before
+    assert tables_of(database) == tables
+
+
+def tables_of(database: Path) -> set[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return {name for [name] in connection.execute("SELECT name FROM sqlite_schema")}
 
 
 def folded_rows(database: Path) -> list[tuple[str, bytes]]:
