@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
+from websockets.protocol import State
 
 PASSWORD = "correct horse battery"
 UNBOUNDED: dict[str, Any] = {"max_size": None, "max_queue": None}  # what a client may hear at once
@@ -115,7 +116,8 @@ class Talk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.websocket.close()
+        if self.websocket.state is not State.CLOSED:  # asyncio may stumble over a transport that is gone
+            await self.websocket.close()
 
     async def next(self, within: float = 10) -> dict[str, Any]:
         frame: dict[str, Any] = json.loads(await asyncio.wait_for(self.websocket.recv(), within))
