@@ -1,9 +1,11 @@
 """What the flow asks of the tools. They satisfy these Protocols by their shape; nothing here is inherited."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from chat.domain.log import (
+    AnswerRow,
     Begun,
     Entry,
     ListedRow,
@@ -46,6 +48,9 @@ class Store(Protocol):
     async def abandon(self) -> None:
         """Give the lock back. Never raises."""
 
+    async def probe(self) -> None:
+        """Write, durably, what changes nothing. Raises `Unavailable` when the store takes no writes."""
+
     # Reading beside turns, each from one consistent view of what was committed.
 
     async def load(self, keys: Sequence[str]) -> Loaded: ...
@@ -63,6 +68,20 @@ class Store(Protocol):
 
     async def write_epoch(self, epoch: str) -> None: ...
 
+    async def tables(self) -> list[str]:
+        """What can be checked one by one."""
+
+    async def check_table(self, table: str) -> list[str]:
+        """What is physically wrong with it, in not too many sentences. One long read: what is written meanwhile waits
+        to be put in its place."""
+
+    async def backup(self, target: str, tell: Callable[[int, int], None]) -> None:
+        """Copy everything, as of one moment, to a file that can be opened by itself. `tell` hears on another thread
+        how much is done, of how much. Cancelled, it leaves nothing.
+
+        Raises `Unusable` with a sentence when the target cannot be, `Unavailable` when it cannot be written.
+        """
+
     # `rebuilt` reads what is being built anew, between start and finish.
 
     async def read_states(self, after: str, limit: int, *, rebuilt: bool = False) -> list[StateRow]: ...
@@ -72,6 +91,9 @@ class Store(Protocol):
 
     async def read_words(self, after: tuple[str, int], limit: int, *, rebuilt: bool = False) -> list[tuple[str, int]]:
         """Pairs of a word and a position where it is filed, in their order."""
+
+    async def read_answers(self, after: tuple[str, str], limit: int) -> list[AnswerRow]:
+        """By id and actor, behind these two."""
 
     async def start_rebuild(self) -> None:
         """Make empty tables beside those in use."""
@@ -106,6 +128,10 @@ class Ids(Protocol):
 
 
 class Passwords(Protocol):
+    @property
+    def pending(self) -> int:
+        """How many wait to be hashed or verified, or are."""
+
     async def hash(self, password: str) -> str:
         """Raises `Refused` `busy` when too many wait."""
 
@@ -128,6 +154,12 @@ class Tokens(Protocol):
 
 class Socket(Protocol):
     """One connection, as the hub keeps it. What is said goes out in order, once a round of the event loop."""
+
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def session(self) -> str: ...
 
     @property
     def rooms(self) -> Mapping[str, int]:
@@ -160,16 +192,27 @@ class Hub(Protocol):
     """The sockets of this node."""
 
     @property
+    def dropped(self) -> Counter[str]:
+        """How many were sent away because they could not be told everything, by the reason."""
+
+    @property
     def accounts(self) -> Collection[str]:
         """Those with a socket here."""
 
     def __len__(self) -> int: ...
 
-    def enter(self, writer: Any, account: str, session: str, rooms: Mapping[str, int]) -> Socket: ...
+    def count_of(self, account: str) -> int: ...
+
+    def count_at(self, address: str) -> int: ...
+
+    def enter(self, writer: Any, account: str, session: str, rooms: Mapping[str, int], address: str = "") -> Socket: ...
 
     def leave(self, socket: Any) -> None: ...
 
     def sockets(self) -> Sequence[Socket]: ...
+
+    def unsent(self) -> int:
+        """Bytes that all peers together have not taken yet."""
 
     def tell(self, entries: Sequence[Entry]) -> None: ...
 

@@ -5,13 +5,14 @@ command line, and returns the exit status: 0 done, 1 found wrong, 2 an argument 
 from collections.abc import Mapping
 from typing import Any
 
+from chat.application.maintenance.copying import backup
 from chat.application.maintenance.passwords import password
 from chat.application.maintenance.seeding import ARGUMENTS as SEED_ARGUMENTS
 from chat.application.maintenance.seeding import seed
 from chat.application.maintenance.verifying import rebuild, verify
 from chat.application.node import Node
 
-__all__ = ["SEED_ARGUMENTS", "new_epoch", "password", "rebuild", "seed", "verify"]
+__all__ = ["SEED_ARGUMENTS", "backup", "new_epoch", "password", "rebuild", "seed", "verify"]
 
 
 async def new_epoch(node: Node, _: Mapping[str, Any]) -> int:

@@ -8,10 +8,14 @@ KEPT: Final = 10_000
 
 
 class Findings:
-    """`of_log` counts those of the log itself, which nothing can be folded anew from."""
+    """`of_file` counts those of the file as such, and `of_log` those of the log, which nothing can be folded anew from.
+    Of the latter, `newer` are no damage: another version wrote them.
+    """
 
     def __init__(self) -> None:
+        self.of_file = 0
         self.of_log = 0
+        self.newer = 0
         self._kept: list[tuple[str, str]] = []
         self._others = 0
         self._forgiven: set[str] = set()
@@ -25,9 +29,22 @@ class Findings:
         else:
             self._others += 1
 
+    def add_to_file(self, table: str, sentence: str) -> None:
+        self.of_file += 1
+        self.add(f"table {table}", sentence)
+
     def add_to_log(self, position: int, sentence: str) -> None:
         self.of_log += 1
         self.add(f"position {position} of the log", sentence)
+
+    def add_to_answers(self, actor: str, id: str, sentence: str) -> None:
+        """They are no fold either."""
+        self.of_log += 1
+        self.add(f"the answer to {actor}'s command {id}", sentence)
+
+    def add_newer(self, position: int, kind: str) -> None:
+        self.newer += 1
+        self.add_to_log(position, f"its event is a {kind}, which this version does not know")
 
     def forgive(self, keys: set[str]) -> None:
         """These changed while the log was folded: what is stored of them may be newer than the fold."""

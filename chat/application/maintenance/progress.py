@@ -29,7 +29,9 @@ class Progress:
             self._out.write("\r\x1b[K")
             self._out.flush()
 
-    def at(self, done: int) -> None:
+    def at(self, done: int, total: int | None = None) -> None:
+        """`total` where it is only known by now."""
+        self._total = max(total or self._total, 1)
         now = time.monotonic()
         if now - self._told < (BAR_PAUSE if self._bar else LINE_PAUSE):
             return

@@ -1,11 +1,12 @@
 """The first pass over a log: whether it is sound in itself, and where the messages in it begin and end."""
 
 from array import array
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from itertools import repeat
 from typing import Final
 
-from msgspec import MsgspecError
+from msgspec import MsgspecError, Struct
+from msgspec.json import decode
 
 from chat.application.codec import Codec
 from chat.application.maintenance.findings import Findings
@@ -38,6 +39,7 @@ class Survey:
         self.head = head
         self.last = array("Q", bytes(8 * (head + 1)))  # by the position where the message begins
         self.unreadable: set[int] = set()
+        self.ends: Mapping[str, int] = {}  # the last seqs of the streams
         self._began: dict[str, array[int]] = {}  # by room and seq
 
     def note(self, key: str, position: int) -> None:
@@ -69,21 +71,25 @@ async def changed_since(node: Node, position: int) -> set[str]:
 class Soundness:
     """Of the log in itself: positions and seqs have no gap, and every row says what its event says."""
 
-    def __init__(self, codec: Codec, findings: Findings) -> None:
-        self._codec = codec
+    def __init__(self, node: Node, findings: Findings) -> None:
+        self._codec: Codec = node.codec
+        self._known = {event.__struct_config__.tag for event in node.tables.events}
         self._findings = findings
         self._position = 0
-        self._seqs: dict[str, int] = {}
+        self.seqs: dict[str, int] = {}
 
     def read(self, row: LogRow) -> Event | None:
         for fault in self._misplaced(row):
             self._findings.add_to_log(row.position, fault)
         self._position = row.position
-        self._seqs[row.stream] = row.seq
+        self.seqs[row.stream] = row.seq
         try:
             event = self._codec.event(row.event)
         except UNREADABLE as error:
-            self._findings.add_to_log(row.position, f"its event cannot be read: {error}")
+            if (kind := _kind(row.event)) and kind not in self._known:
+                self._findings.add_newer(row.position, kind)
+            else:
+                self._findings.add_to_log(row.position, f"its event cannot be read: {error}")
             return None
         for fault in _untrue(row, event):
             self._findings.add_to_log(row.position, fault)
@@ -96,8 +102,21 @@ class Soundness:
     def _misplaced(self, row: LogRow) -> Iterator[str]:
         if row.position != self._position + 1:
             yield f"it follows {self._position}"
-        if row.seq != (before := self._seqs.get(row.stream, 0)) + 1:
+        if row.seq != (before := self.seqs.get(row.stream, 0)) + 1:
             yield f"it has seq {row.seq} of {row.stream}, after {before}"
+
+
+class _Any(Struct, gc=False):
+    """What every event has, of whatever version."""
+
+    type: str
+
+
+def _kind(event: bytes) -> str:
+    try:
+        return decode(event, type=_Any).type
+    except UNREADABLE:
+        return ""
 
 
 def _untrue(row: LogRow, event: Event) -> Iterator[str]:
@@ -111,7 +130,7 @@ def _untrue(row: LogRow, event: Event) -> Iterator[str]:
 
 async def survey(node: Node, head: int, findings: Findings) -> Survey:
     found = Survey(head)
-    soundness = Soundness(node.codec, findings)
+    soundness = Soundness(node, findings)
     with Progress("events surveyed", head) as progress:
         async for rows in pages(node.store, head):
             for row in rows:
@@ -121,6 +140,7 @@ async def survey(node: Node, head: int, findings: Findings) -> Survey:
                     found.unreadable.add(row.position)
             progress.at(rows[-1].position)
     soundness.end(head)
+    found.ends = soundness.seqs
     return found
 
 

@@ -7,7 +7,7 @@ before its first row is taken in.
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest, nsmallest
 from itertools import chain, islice, takewhile
 from math import inf
@@ -16,6 +16,7 @@ from typing import assert_never
 from chat.domain.errors import Poisoned, Unavailable, Unusable
 from chat.domain.log import (
     TAIL,
+    AnswerRow,
     Begun,
     Holding,
     Listed,
@@ -250,6 +251,10 @@ class MemoryStore:
         if not self._holds:
             raise Unavailable("the turn has ended")
 
+    async def probe(self) -> None:
+        async with self.memory.lock:
+            self.memory.about()
+
     # Reading beside turns.
 
     async def load(self, keys: Sequence[str]) -> Loaded:
@@ -273,6 +278,15 @@ class MemoryStore:
         async with self.memory.lock:
             self.memory.info = (epoch, self.memory.about().format)
 
+    async def tables(self) -> list[str]:
+        return []
+
+    async def check_table(self, table: str) -> list[str]:
+        return []
+
+    async def backup(self, target: str, tell: Callable[[int, int], None]) -> None:
+        raise Unusable("What is only in memory cannot be copied: name a database.")
+
     async def read_states(self, after: str, limit: int, *, rebuilt: bool = False) -> list[StateRow]:
         fold = self.memory.folded(rebuilt)
         low = bisect_right(fold.keys, after)
@@ -286,6 +300,11 @@ class MemoryStore:
         words = self.memory.folded(rebuilt).words
         filed = ((word, position) for word, positions in words.items() for position in positions)
         return nsmallest(limit, (at for at in filed if at > after))
+
+    async def read_answers(self, after: tuple[str, str], limit: int) -> list[AnswerRow]:
+        answers = self.memory.answers
+        behind = nsmallest(limit, (at for at in ((id, actor) for actor, id in answers) if at > after))
+        return [AnswerRow(actor, id, answers[actor, id]) for id, actor in behind]
 
     async def start_rebuild(self) -> None:
         self.memory.anew = Fold()

@@ -8,13 +8,15 @@ returns.
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
+from threading import Event
 
-from chat.domain.errors import StoreError, Unusable
+from chat.domain.errors import StoreError, Unavailable, Unusable
 from chat.domain.log import (
+    AnswerRow,
     Begun,
     ListedRow,
     Loaded,
@@ -26,6 +28,7 @@ from chat.domain.log import (
     WordsRow,
     Writes,
 )
+from chat.infra.stores import sqlite_copy, sqlite_file
 from chat.infra.stores import sqlite_maintenance as maintenance
 from chat.infra.stores import sqlite_schema as schema
 from chat.infra.stores import sqlite_work as work
@@ -34,14 +37,15 @@ from chat.infra.stores.sqlite_session import Session
 
 class SqliteStore:
     """Satisfies `chat.application.ports.Store`. With `read_only` it takes no lock, begins no turn, and can stand
-    beside a process that writes."""
+    beside a process that writes. Without `create` the file has to be there."""
 
     version = sqlite3.sqlite_version
 
-    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: str | Path, *, read_only: bool = False, create: bool = True) -> None:
         self.path = Path(path)
         self.read_only = read_only
-        self._claim: schema.Claim | None = None
+        self.create = create and not read_only
+        self._claim: sqlite_file.Claim | None = None
         self._turn = asyncio.Lock()
         self._holds = False  # the lock, for a turn that began at
         self._head = 0
@@ -52,12 +56,13 @@ class SqliteStore:
 
     async def open(self, epoch: str, form: int) -> LogInfo:
         schema.check_library()
+        sqlite_file.check(self.path, create=self.create)
         try:
             return await (self._open_to_read(form) if self.read_only else self._open_to_write(epoch, form))
         except BaseException as error:
             await self.close()
             if isinstance(error, StoreError) and not isinstance(error, Unusable):
-                raise Unusable(schema.sentence(self.path, error.__cause__)) from error
+                raise Unusable(sqlite_file.sentence(self.path, error.__cause__)) from error
             raise
 
     async def _open_to_read(self, form: int) -> LogInfo:
@@ -66,9 +71,10 @@ class SqliteStore:
         return await self.read_info()
 
     async def _open_to_write(self, epoch: str, form: int) -> LogInfo:
-        self._claim = schema.Claim(self.path)
+        self._claim = sqlite_file.Claim(self.path)
         self._writer.open()
         await self._writer.finish(schema.prepare, self.path, epoch, form)
+        await self.probe()
         self._open_readers()
         return await self.read_info()
 
@@ -78,12 +84,13 @@ class SqliteStore:
 
     async def close(self) -> None:
         """The writer last, which leaves one file: what is in the write-ahead log goes to its place. A rebuild that was
-        not finished, whatever the reason, leaves nothing.
+        not finished, whatever the reason, leaves nothing. Reads are not waited for.
         """
         async with AsyncExitStack() as backwards:
             backwards.callback(self._release)
-            for session in (self._writer, self._finder, self._reader):
-                backwards.push_async_callback(session.close)
+            backwards.push_async_callback(self._writer.close)
+            for session in (self._finder, self._reader):
+                backwards.push_async_callback(session.close, at_once=True)
             if self._rebuilding:
                 backwards.push_async_callback(self._drop_rebuild)
 
@@ -131,6 +138,10 @@ class SqliteStore:
             self._holds = False
             self._turn.release()
 
+    async def probe(self) -> None:
+        async with self._turn:
+            await self._writer.finish(work.transaction, work.probe)
+
     # Reading beside turns.
 
     async def load(self, keys: Sequence[str]) -> Loaded:
@@ -154,6 +165,25 @@ class SqliteStore:
         async with self._turn:
             await self._writer.finish(work.transaction, maintenance.write_epoch, epoch)
 
+    async def tables(self) -> list[str]:
+        return await self._finder.run(maintenance.tables)
+
+    async def check_table(self, table: str) -> list[str]:
+        return await self._finder.run(maintenance.check_table, table)
+
+    async def backup(self, target: str, tell: Callable[[int, int], None]) -> None:
+        over = Event()
+
+        def told(done: int, total: int) -> None:
+            if over.is_set():
+                raise Unavailable("broken off")
+            tell(done, total)
+
+        try:
+            await self._finder.run(sqlite_copy.copy, Path(target), self.path, told)
+        finally:
+            over.set()
+
     async def read_states(self, after: str, limit: int, *, rebuilt: bool = False) -> list[StateRow]:
         return await self._finder.run(maintenance.read_states, after, limit, rebuilt)
 
@@ -162,6 +192,9 @@ class SqliteStore:
 
     async def read_words(self, after: tuple[str, int], limit: int, *, rebuilt: bool = False) -> list[tuple[str, int]]:
         return await self._finder.run(work.snapshot, maintenance.read_words, after, limit, rebuilt)
+
+    async def read_answers(self, after: tuple[str, str], limit: int) -> list[AnswerRow]:
+        return await self._finder.run(maintenance.read_answers, after, limit)
 
     async def start_rebuild(self) -> None:
         async with self._turn:

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from chat.domain.log import ListedRow, StateRow, WordsRow
+from chat.domain.log import AnswerRow, ListedRow, StateRow, WordsRow
 from chat.infra.stores import sqlite_statements as say
 from chat.infra.stores.sqlite_statements import Batch, anew, change
 from chat.infra.stores.sqlite_work import ask, quoted
@@ -15,6 +15,17 @@ FOLDED: Final = ("states", "words", "listed")
 
 def write_epoch(connection: sqlite3.Connection, epoch: str) -> None:
     connection.execute("UPDATE log_info SET epoch = ?", (epoch,))
+
+
+def tables(connection: sqlite3.Connection) -> list[str]:
+    found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage").fetchall()
+    return ["sqlite_schema", *(name for (name,) in found)]
+
+
+def check_table(connection: sqlite3.Connection, table: str) -> list[str]:
+    """With its indexes. At most 100 sentences, which is SQLite's own bound."""
+    found = connection.execute("SELECT * FROM pragma_integrity_check(?)", (table,)).fetchall()
+    return [line for (line,) in found if line != "ok"]
 
 
 def read_states(connection: sqlite3.Connection, after: str, limit: int, rebuilt: bool) -> list[StateRow]:
@@ -37,6 +48,10 @@ def read_words(
         word += "\0"  # the next that there can be
     rest = (word, limit - len(found))
     return found + connection.execute(of(say.READ_WORDS, rebuilt), rest).fetchall()
+
+
+def read_answers(connection: sqlite3.Connection, after: tuple[str, str], limit: int) -> list[AnswerRow]:
+    return [AnswerRow._make(row) for row in ask(connection, say.READ_ANSWERS, *after, limit)]
 
 
 def start_rebuild(connection: sqlite3.Connection) -> None:

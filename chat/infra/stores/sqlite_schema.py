@@ -1,13 +1,9 @@
-"""The file: who may have it open, what is in it, and how an older one becomes a newer one.
+"""What is in the file, how a connection to it is made, and how an older one becomes a newer one.
 
-One process has the file open for writing: it holds a lock on a file beside it, `<file>-lock`, for as long as it runs.
-(A lock on the file itself would not do: to open and close it once more in this process lets go of SQLite's own.) The
-first MIGRATIONS make a new file; PRAGMA user_version counts those that a file has seen. An older file is copied to
+The first MIGRATIONS make a new file; PRAGMA user_version counts those that a file has seen. An older file is copied to
 `<file>.before-v<version>` before it is changed.
 """
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,11 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from chat.domain.errors import Unusable
+from chat.infra.stores import sqlite_wal as wal
+from chat.infra.stores.sqlite_copy import APPLICATION, copy
 
-APPLICATION: Final = 0x63686174  # "chat"
 OLDEST: Final = (3, 37, 0)  # the first with STRICT tables
 
-PATIENCE: Final = 2.0  # seconds, with another program that has the file locked
+# Seconds, with another program that has the file locked. Whoever waits may wait for it a second time, and has to be
+# told within three.
+PATIENCE: Final = 0.8
 
 # `answered` has the id first: ids that sort by time then go to one end of it.
 # Of the words a search needs who holds them, not where in the text nor how many there are.
@@ -79,6 +78,8 @@ READER: Final = """
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
+    if wal.holds_anything(path):
+        _check_wal(path)
     connection = _connect(path, "rw")
     with _closing_after_trouble(connection):
         check_file(connection, path)
@@ -86,7 +87,15 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         [[mode]] = connection.execute("PRAGMA journal_mode").fetchall()
         if mode != "wal":
             raise Unusable(f"{path} is on a file system that SQLite's write-ahead log does not work on.")
+        wal.settle(connection, path)
     return connection
+
+
+def _check_wal(path: Path) -> None:
+    """By a connection that cannot write. One that can tidies up when it closes, and what is damaged is gone then."""
+    with closing(_connect(path, "ro")) as connection:
+        check_file(connection, path)
+        wal.check(path)
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
@@ -134,7 +143,7 @@ def prepare(connection: sqlite3.Connection, path: Path, epoch: str, form: int) -
     """Make what a new file needs, and bring an older one up to date."""
     version = check_file(connection, path)
     if 0 < version < len(MIGRATIONS):
-        copy(connection, Path(f"{path}.before-v{len(MIGRATIONS)}"))
+        copy(connection, Path(f"{path}.before-v{len(MIGRATIONS)}"), path)
     if version < len(MIGRATIONS):
         migrate(connection, version)
     connection.execute("INSERT INTO log_info SELECT ?, ? WHERE NOT EXISTS (SELECT * FROM log_info)", (epoch, form))
@@ -151,85 +160,6 @@ def check_format(connection: sqlite3.Connection, path: Path, form: int) -> None:
     [[found]] = connection.execute("SELECT format FROM log_info").fetchall()
     if found > form:
         raise Unusable(newer(path, "format", found, form))
-
-
-def copy(connection: sqlite3.Connection, target: Path) -> None:
-    """All or nothing, and on the disk before this returns."""
-    part = Path(f"{target}.part")
-    part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with closing(_connect(part, "rw")) as copied:
-        connection.backup(copied)
-    _sync(part)
-    part.replace(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-SENTENCES: Final = {
-    sqlite3.SQLITE_NOTADB: "is no database, or its beginning is damaged: restore a backup, or use another file.",
-    sqlite3.SQLITE_CORRUPT: "is damaged: restore a backup.",
-    sqlite3.SQLITE_FULL: "cannot be opened: the disk is full.",
-    sqlite3.SQLITE_READONLY: "cannot be written to: check the permissions of the file and its directory.",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check the permissions of the file and its directory.",
-    sqlite3.SQLITE_PERM: "cannot be opened: check the permissions of the file and its directory.",
-    sqlite3.SQLITE_BUSY: "is in use by another program: stop it first.",
-}
-
-
-def sentence(path: Path, error: BaseException | None) -> str:
-    """Why the file cannot be opened, for people."""
-    if not path.exists():
-        return f"{path} does not exist."
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the details
-    return f"{path} {SENTENCES.get(code, f'cannot be opened: {error}.')}"
-
-
-class Claim:
-    """The file is this process's, and there, until `release`."""
-
-    def __init__(self, path: Path) -> None:
-        with _told(path):
-            self._lock = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self._take(path)
-            with _told(path):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except BaseException:
-            os.close(self._lock)
-            raise
-
-    def _take(self, path: Path) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(self._lock, 20, 0).decode(errors="replace").strip() or "unknown"
-            raise Unusable(
-                f"{path} is in use by another process (pid {pid}): stop it first, or use another file."
-            ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        os.close(self._lock)
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say what the system said."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise Unusable(f"The directory {path.parent} does not exist: create it, or use another file.") from None
-    except OSError as error:
-        raise Unusable(f"{path} cannot be opened for writing: {error.strerror}.") from error
 
 
 def check_library() -> None:

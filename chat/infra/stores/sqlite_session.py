@@ -1,8 +1,9 @@
 """One connection to SQLite and the one thread that it lives on.
 
-SQLite's errors end here. What it rejects for its content is `Poisoned`: the transaction is rolled back and the
-connection stays. Anything else (a full disk, a failed write or fsync) is `Unavailable`: nothing may be acknowledged
-on that connection any more, so it is closed, and the next piece of work gets a new one.
+SQLite's errors end here, and the system's. What SQLite rejects for its content is `Poisoned`; a full disk, or a file
+that another program has locked, is `Unavailable`: the transaction is rolled back and the connection stays. Anything
+else (a failed write or fsync, damage) is `Unavailable` too, but nothing may be acknowledged on that connection any
+more, so it is closed, and the next piece of work gets a new one.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from chat.domain.errors import Poisoned, Unavailable
+from chat.domain.errors import Poisoned, Unavailable, Unusable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,6 +29,9 @@ CONTENT = (
     OverflowError,
     UnicodeError,
 )
+PASSING: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}
+WAITING: Final = 1_000  # pieces of work
+HURRY: Final = 0.05  # seconds
 
 
 class Session:
@@ -38,12 +42,17 @@ class Session:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self._waiting = 0
+        self._has_worked = False
 
     def open(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
 
     async def run(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Cancelled, it is gone at once; the thread goes on to the end of the work and drops what came of it."""
+        """Cancelled, it is gone at once; the thread goes on to the end of the work and drops what came of it. Raises
+        `Unavailable` when too much is waiting."""
+        if self._waiting >= WAITING:
+            raise Unavailable("too much is waiting")
         return await self._submit(partial(self._guarded, partial(work, **kwargs), *args))
 
     async def finish(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -55,33 +64,61 @@ class Session:
         if self._thread:
             await _ended(self._submit(self._roll_back))
 
-    async def close(self) -> None:
-        """Everything handed in before is done first."""
+    async def close(self, *, at_once: bool = False) -> None:
+        """Everything handed in before is done first or, `at_once`, ends as `Unavailable`."""
         if self._thread:
             running, thread = self._submit(self._drop), self._thread
             self._thread = None
             thread.shutdown(wait=False)
+            if at_once:
+                self._hurry(running)
             await _ended(running)
+
+    def _hurry(self, running: asyncio.Future[None]) -> None:
+        """Again and again: SQLite forgets an interrupt that comes before the statement that it was meant for."""
+        if not running.done():
+            if self._connection:
+                with suppress(sqlite3.Error):  # it is closed just now
+                    self._connection.interrupt()
+            asyncio.get_running_loop().call_later(HURRY, self._hurry, running)
 
     def _submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         if not self._thread:
             raise Unavailable("the store is not open, or for reading only")
-        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self._waiting += 1
+        running.add_done_callback(self._ended)
+        return running
+
+    def _ended(self, _: asyncio.Future[T]) -> None:
+        self._waiting -= 1
 
     def _guarded(self, work: Callable[..., T], *args: object) -> T:
         try:
-            if self._connection is None:
-                self._connection = self._connect()
-            return work(self._connection, *args)
+            done = work(self._connected(), *args)
         except CONTENT as error:
             self._roll_back()
             raise Poisoned(str(error)) from error
-        except sqlite3.Error as error:
-            self._drop()
+        except (sqlite3.Error, OSError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING:
+                self._roll_back()
+            else:
+                self._drop()
             raise Unavailable(str(error)) from error
         except BaseException:
             self._roll_back()
             raise
+        self._has_worked = True
+        return done
+
+    def _connected(self) -> sqlite3.Connection:
+        try:
+            self._connection = self._connection or self._connect()
+        except Unusable as error:
+            if self._has_worked:  # the file has become so since: nobody waits at the start to be told
+                raise Unavailable(str(error)) from error
+            raise
+        return self._connection
 
     def _roll_back(self) -> None:
         if self._connection and self._connection.in_transaction:

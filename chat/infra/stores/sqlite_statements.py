@@ -142,6 +142,7 @@ LISTED = """
 # Maintenance.
 
 READ_STATES = packed("key, seq, format", "state", "states WHERE key > ? ORDER BY key LIMIT ?")
+READ_ANSWERS = packed("actor, id", "answer", "answered WHERE (id, actor) > (?, ?) ORDER BY id, actor LIMIT ?")
 READ_LISTED = "SELECT list, key, label FROM listed WHERE (list, key) > (?, ?) ORDER BY list, key LIMIT ?"
 # The vocabulary can be entered at a word, not amid the positions of one: the index itself can.
 READ_WORD = "SELECT ?, rowid FROM words WHERE words MATCH ? AND rowid > ? ORDER BY rowid LIMIT ?"

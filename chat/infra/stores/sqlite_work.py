@@ -139,6 +139,13 @@ def put_listed(connection: sqlite3.Connection, listed: Sequence[ListedRow]) -> N
     change(connection, say.LIST, [row for row in last.values() if row.label is not None])
 
 
+def probe(connection: sqlite3.Connection) -> None:
+    """An UPDATE with what is there already writes nothing; the head of the file is always written, and a page of the
+    write-ahead log with it."""
+    [[version]] = connection.execute("PRAGMA user_version").fetchall()
+    connection.execute(f"PRAGMA user_version = {version}")
+
+
 # Reading.
 
 

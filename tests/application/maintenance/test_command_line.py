@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -25,11 +26,18 @@ def chat(folder: Path, *words: str, typed: str = "") -> subprocess.CompletedProc
     )
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    done = chat(tmp_path, "seed", "--accounts=3", "--rooms=1", "--messages=20", "--tokens=tokens")
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("seeded")
+    done = chat(folder, "seed", "--accounts=3", "--rooms=1", "--messages=20", "--tokens=tokens")
     assert done.returncode == 0, done.stderr
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def folder(seeded: Path, tmp_path: Path) -> Path:
+    """A copy of its own for each test."""
+    return Path(copytree(seeded, tmp_path / "seeded"))
 
 
 def test_what_was_seeded_is_sound_and_can_be_folded_anew(folder: Path) -> None:
@@ -55,6 +63,25 @@ def test_it_can_be_verified_beside_the_server_and_not_rebuilt(folder: Path) -> N
     assert "in use by another process" in done.stderr
 
 
+def test_a_backup_beside_the_server_is_sound_and_starts_by_itself(folder: Path) -> None:
+    with running(folder):
+        for _ in range(2):
+            done = chat(folder, "backup", "copy.db")
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.startswith("copy.db has everything up to at least event ")
+    assert chat(folder, "verify", "--database=sqlite:copy.db").returncode == 0
+    with running(folder, database="sqlite:copy.db") as server:
+        assert Account(server.address, (folder / "tokens").read_text().split()[1]).get("me").status == 200
+
+
+@pytest.mark.parametrize("words", [("verify",), ("rebuild",), ("new-epoch",), ("password", "x"), ("backup", "copy.db")])
+def test_a_mistyped_database_is_not_made(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = chat(tmp_path, *words, "--database=sqlite:typo.db")
+    assert done.returncode == 2
+    assert done.stderr == "chat: --database (CHAT_DATABASE) is 'sqlite:typo.db': typo.db does not exist.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
@@ -63,6 +90,13 @@ def test_it_can_be_verified_beside_the_server_and_not_rebuilt(folder: Path) -> N
         (("seed", "--messages=many"), 2, "allowed: a number from 0 to 1000000000"),
         (("verify", "--database=sqlite:none.db"), 2, "none.db"),
         (("verify", "--database=sqlite:tokens"), 2, "tokens"),
+        (("backup", "--database=memory:", "copy.db"), 2, "only in memory"),
+        (("backup", "chat.db"), 2, "'chat.db': chat.db is the database itself"),
+        (("backup", "chat.db-lock"), 2, "is the database itself, or belongs to it"),
+        (("backup", "tokens"), 2, "tokens is there, and is no copy of a chat database"),
+        (("backup", "none/copy.db"), 2, "The directory none does not exist"),
+        (("backup", "/dev/full"), 2, "/dev/full is there"),
+        (("backup",), 2, "FILE"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_a_status(
@@ -72,3 +106,4 @@ def test_what_cannot_be_done_is_one_line_and_a_status(
     assert done.returncode == status
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list(folder.glob("*.part"))

@@ -77,6 +77,14 @@ FOLDED = {
     ),
 }
 LOG = {
+    "an answer that cannot be read": (
+        "UPDATE answered SET answer = CAST('{' AS BLOB) WHERE id = 'm7'",
+        "the answer to ida's command m7: cannot be read",
+    ),
+    "an answer that promises what is not there": (
+        'UPDATE answered SET answer = CAST(\'{"room":"busy","seq":9999}\' AS BLOB) WHERE id = \'m7\'',
+        "the answer to ida's command m7: promises seq 9999 of room:busy, which is not in the log",
+    ),
     "a seq": (
         "UPDATE log SET seq = 5000 WHERE stream = 'room:busy' AND seq = 50",
         "it has seq 5000 of room:busy, after 49",
@@ -171,10 +179,26 @@ async def test_a_damaged_log_is_found_and_left_as_it_is(
     before, tables = folded_rows(database), tables_of(database)
     async with node_at(database) as node:
         assert await maintenance.rebuild(node, {}) == 1
-        if "cannot be folded" not in line:  # it is not even begun
+        if "cannot be folded" not in line and "answer" not in line:  # it is not even begun
             assert tables_of(database) == tables
     assert folded_rows(database) == before
     assert tables_of(database) == tables
+
+
+async def test_an_event_of_a_newer_version_is_no_damage(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil(
+        database,
+        "UPDATE log SET event = CAST(replace(event, 'message_edited', 'message_starred') AS BLOB)"
+        " WHERE about = :message AND CAST(event AS TEXT) LIKE '%message_edited%'",
+    )
+    before = folded_rows(database)
+    for command in (maintenance.verify, maintenance.rebuild):
+        async with node_at(database) as node:
+            assert await command(node, {}) == 1
+        told = capsys.readouterr()
+        assert "its event is a message_starred, which this version does not know" in told.out
+        assert told.err.startswith("chat: a newer version wrote to this log")
+    assert folded_rows(database) == before
 
 
 async def test_a_rebuild_that_is_broken_off_leaves_nothing(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,6 +257,48 @@ async def test_it_can_be_verified_while_people_talk(database: Path) -> None:
         await asyncio.sleep(0.02)
         assert await maintenance.verify(node, {}) == 0
         await task
+
+
+def page_of(database: Path, name: str) -> int:
+    """Where the first page of a table or an index begins."""
+    with closing(sqlite3.connect(database)) as connection:
+        [[page]] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchall()
+        [[size]] = connection.execute("PRAGMA page_size").fetchall()
+    return int((page - 1) * size)
+
+
+@pytest.mark.parametrize(
+    ("table", "part"),
+    [("log", "log_about"), ("states", "states"), ("answered", "answered"), ("words_data", "words_data")],
+)
+async def test_a_damaged_file_is_found_and_its_table_named(
+    database: Path, capsys: pytest.CaptureFixture[str], table: str, part: str
+) -> None:
+    at = page_of(database, part)
+    with database.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * 2_000)
+    async with node_at(database, read_only=True) as node:
+        assert await maintenance.verify(node, {}) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith(f"table {table}: ")
+    assert told.out.count("\n") <= 21
+    assert told.err == "chat: the file is damaged: stop the server and restore a backup.\n"
+
+
+async def test_an_index_that_has_lost_a_row_is_found(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No fold shows it: what is looked up by the index is not there."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        [index] = connection.execute("SELECT * FROM sqlite_schema WHERE name = 'log_about'").fetchall()
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'log_about'")
+    spoil(database, "UPDATE log SET about = 'message:busy:1' WHERE about = :message")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", index)
+    async with node_at(database, read_only=True) as node:
+        assert await maintenance.verify(node, {}) == 1
+    assert "missing from index log_about" in capsys.readouterr().out
 
 
 async def test_what_is_written_anew_goes_on(database: Path) -> None:

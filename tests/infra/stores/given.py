@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from chat.application.ports import Store
-from chat.domain.log import LogInfo, LogRow, Row, StateRow, WordsRow, Writes
+from chat.domain.log import Holding, Listed, LogInfo, LogRow, Row, StateRow, WordsRow, Writes
+
+ROOMS = [("room:1", "zoo"), ("room:2", "art"), ("room:3", "art"), ("room:4", "größe 100%")]
 
 
 def key(seq: int, room: str = "r") -> str:
@@ -58,3 +60,13 @@ async def everything(store: Store) -> tuple[Any, ...]:
         await store.read_words(("", 0), 10_000),
         await store.read_listed(("", ""), 10_000),
     )
+
+
+async def hits(store: Store, *words: str, **more: Any) -> list[int]:
+    [rows] = await store.find([Holding(words=words, **more)])
+    return seqs(rows)
+
+
+async def on(store: Store, **more: Any) -> list[str]:
+    [rows] = await store.find([Listed(list="rooms", **more)])
+    return [row.key for row in rows]
