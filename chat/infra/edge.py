@@ -1,35 +1,47 @@
-"""The edge: uvicorn's protocols, with one way to write to a socket, and bounds where the stock ones have none.
+"""Websockets at the edge: uvicorn's protocol, with one way to write to a socket, and bounds where it has none.
 
-The websocket protocol offers itself to the application in the scope's extensions as `chat.writer`: ready frames go
-straight to the transport, and frames that come in go straight to a callback, without a task or a queue between. While
-it is paused, or nobody listens yet, nothing is read from the peer, and what had arrived already (one buffer at most)
-is kept as it came: bytes are taken frame by frame, so that none is read before it is wanted. Whoever stops reading is
-freed: a close that is not answered, or a keep-alive ping, ends in `abort`, because `close` would wait for a buffer that
-never drains.
+It offers itself to the application in the scope's extensions as `chat.writer`: ready frames go straight to the
+transport, and frames that come in go straight to a callback, without a task or a queue between. While it is paused, or
+nobody listens yet, nothing is read from the peer, and what had arrived already (one buffer at most) is kept as it came:
+bytes are taken frame by frame, so that none is read before it is wanted, and so few in a round that nobody waits long
+for a flood of others. Whoever stops reading is freed: a close that is not answered, or a keep-alive ping, ends in
+`abort`, because `close` would wait for a buffer that never drains.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import structlog
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from chat.infra.frames import MASKED, TWO_BYTES, whole_text
+from chat.domain.errors import Refused
+from chat.infra import refusals
+from chat.infra.admission import Admission, Entry
+from chat.infra.frames import end_of_frame, whole_text
 from chat.infra.hub import Bundle
 
 WRITER: Final = "chat.writer"
-HEADERS_WITHIN: Final = 10.0  # seconds to send a request's head
 CLOSED_WITHIN: Final = 5.0  # seconds to answer a close
-HEAD: Final = 64 * 1024  # bytes of a request's head, and as much again that arrives at once
+ROUND: Final = 64  # frames that are read before others have their turn
 PONGS_UNSENT: Final = 256 * 1024  # bytes unsent beyond which a ping is abuse
 FRAGMENTS: Final = 64  # of one message
 ASIDE: Final = 200  # pings, pongs and continuations in a second
+OPCODE: Final = 0x0F  # of a frame's first byte
 FLOOD: Final = 1008
-EIGHT_BYTES: Final = 127  # in place of a length, as TWO_BYTES
+TOO_LARGE: Final = 1009
+
+NO_HANDSHAKE: Final = Refused("malformed", "This is not a handshake of a websocket.")
+
+# Connections that the edge refused or ended, by reason.
+dropped: Counter[str] = Counter()
+
+log = structlog.get_logger(__name__)
 
 
 class WebSocketEdge(WebSocketsSansIOProtocol):
@@ -38,9 +50,15 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
     _kept = b""  # what arrived and is not read yet
     _paused = False  # wanted; uvicorn's own `read_paused` is not used
     _stopped = False  # done: the transport does not read
+    _deaf = False  # what still comes is read and dropped
     _second = 0.0  # since when frames aside are counted
     _aside = 0
     _gone: "asyncio.Future[None] | None" = None
+    _leave: Callable[[], None] | None = None
+
+    def take_over(self, admission: Admission, entry: Entry) -> None:
+        """The connection that HTTP had: it is counted to its end."""
+        self._leave = partial(admission.leave, entry)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -57,8 +75,10 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
 
     def pause(self) -> None:
         """Hand over nothing more until `resume`."""
-        if self._paused or self.close_sent or self.transport.is_closing():
-            return
+        if not self._paused and not self.close_sent and not self.transport.is_closing():
+            self._stop()
+
+    def _stop(self) -> None:
         self._paused = True
         if not self._stopped:
             self._stopped = True
@@ -102,12 +122,15 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
         over = self.close_sent or self.conn.state is not State.OPEN  # one of the two has said it
         if over or self.transport.is_closing():
             return
+        if code == FLOOD:
+            self._break_off(reason)
+            return
         self.stop_keepalive()
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.resume()
-        self.close_timer = self.loop.call_later(CLOSED_WITHIN, self.transport.abort)
+        self._drop_soon("close_unanswered")
 
     def gone(self) -> "asyncio.Future[None]":
         """Done when the connection is."""
@@ -117,28 +140,34 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
                 self._gone.set_result(None)
         return self._gone
 
-    # What uvicorn calls.
+    # ---- what comes in
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         self._kept = self._kept + data if self._kept else data
         if not self._paused:
             self._read()
 
     def _read(self) -> None:
-        """What is kept, up to a frame that is not whole, or that nobody wants yet."""
+        """What is kept, up to a frame that is not whole, or that nobody wants yet; and no more than a round's."""
         data, self._kept = self._kept, b""
-        start, end = -1, 0
-        while start < end < len(data) and not self._paused:
-            start, end = end, self._read_frame(data, end)
-        self._kept = data[end:]
+        start, end, left = -1, 0, ROUND
+        while start < end < len(data) and left and not self._paused and not self._deaf:
+            start, end, left = end, self._read_frame(data, end), left - 1
+        self._kept = b"" if self._deaf else data[end:]
+        if self._kept and start < end and not self._paused and not self.transport.is_closing():
+            self._stop()
+            self.loop.call_soon(self.resume)
 
     def _read_frame(self, data: bytes, start: int) -> int:
         """Where the next one starts; `start` when this one has to wait. Texts go straight to the callback, all else to
         the parser, which stands between two frames as long as the connection is open.
         """
-        if self.close_sent or not self.handshake_initiated:
-            super().data_received(data[start:])
-            return len(data)
+        if self.close_sent:
+            return self._read_goodbye(data, start)
+        if not self.handshake_initiated:
+            return self._read_handshake(data)
         if self._on_frame is None:
             self.pause()
             return start
@@ -148,6 +177,25 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
             return end
         if end := end_of_frame(data, start, self.config.ws_max_size):
             super().data_received(data[start:end])
+        return end or start
+
+    def _read_handshake(self, data: bytes) -> int:
+        """A head that uvicorn has written anew, whole. What the parser rejects it would leave open."""
+        super().data_received(data)
+        if not self.handshake_initiated:
+            dropped["bad_handshake"] += 1
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(refusals.written(NO_HANDSHAKE))
+            self._turn_deaf()
+        return len(data)
+
+    def _read_goodbye(self, data: bytes, start: int) -> int:
+        """Said ours, nothing but the peer's is of interest; it is looked for behind a few other frames."""
+        end = len(data) if self._deaf else end_of_frame(data, start, self.config.ws_max_size)
+        if end and data[start] & OPCODE == Opcode.CLOSE:
+            super().data_received(data[start:end])
+        elif end and self._is_flooded():
+            self._turn_deaf()
         return end or start
 
     def send_receive_event_to_app(self) -> None:
@@ -164,7 +212,7 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         if self.transport.get_write_buffer_size() > PONGS_UNSENT:
-            self.transport.abort()
+            self._drop("ping_flood")
         if not self.transport.is_closing() and not self._is_flooded():
             super().handle_ping()
 
@@ -188,88 +236,63 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
             self.conn.fail(FLOOD, reason)
             self.handle_parser_exception()
 
+    # ---- the end
+
     def handle_parser_exception(self) -> None:
-        """Frames that break the protocol. What still comes in is read and dropped: a connection that is closed over
-        unread bytes is reset, and takes the close code with it.
-        """
+        """Frames that break the protocol, or flood."""
         if self.close_sent:
             return
         self.stop_keepalive()
+        code = self.conn.close_sent.code if self.conn.close_sent else None
+        self._tell({FLOOD: "flood", TOO_LARGE: "too_large"}.get(code or 0, "protocol_error"))
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.transport.write_eof()
         self.close_sent = True
+        self._turn_deaf()
+
+    def _turn_deaf(self) -> None:
+        """What still comes in is read and dropped for a while: a connection that is closed over unread bytes is reset,
+        and takes the close code with it.
+        """
+        if self._deaf or self.transport.is_closing():
+            return
+        self._deaf = True
+        self.transport.write_eof()
         self.resume()
-        self.close_timer = self.loop.call_later(CLOSED_WITHIN, self.transport.abort)
+        self._drop_soon("close_unanswered")
+
+    def handle_close(self, event: Frame) -> None:
+        """Nothing counts after it."""
+        super().handle_close(event)
+        self._deaf = True
+        self._drop_soon("goodbye_unread")  # the transport's `close` waits for what is unread
+
+    def eof_received(self) -> None:
+        self._drop_soon("goodbye_unread")
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
+        self._drop("keepalive_timeout")
+
+    def _drop_soon(self, reason: str) -> None:
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(CLOSED_WITHIN, self._drop, reason)
+
+    def _drop(self, reason: str) -> None:
+        self._tell(reason)
+        self._deaf = True
         self.transport.abort()
+
+    def _tell(self, reason: str) -> None:
+        dropped[reason] += 1
+        log.info("websocket dropped", reason=reason, peer=self.client and self.client[0])
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._leave:
+            self._leave()
         if self._on_lost:
             self._on_lost()
         if self._gone:
             self._gone.set_result(None)
-        self._on_frame = self._on_lost = None  # they hold the connection's state, and this is a cycle
+        self._on_frame = self._on_lost = self._leave = None  # they hold the connection's state, and this is a cycle
         self._kept = b""
-
-
-def end_of_frame(data: bytes, start: int, most: int) -> int:
-    """Where the frame at `start` ends; 0 when it has not arrived. One that the parser rejects by its head (not masked,
-    or of more than `most` bytes) is not waited for: it ends with the data.
-    """
-    if len(data) < start + 2:
-        return 0
-    length, payload = data[start + 1] - MASKED, start + 2
-    if length < 0:
-        return len(data)
-    if length >= TWO_BYTES:
-        head, payload = payload, payload + (8 if length == EIGHT_BYTES else 2)
-        if len(data) < payload:
-            return 0
-        length = int.from_bytes(data[head:payload])
-    end = payload + 4 + length
-    if length > most:
-        return len(data)
-    return end if end <= len(data) else 0
-
-
-class HttpEdge(HttpToolsProtocol):
-    """A request's head has to arrive in time, and in measure; stock uvicorn would wait for ever."""
-
-    _deadline: asyncio.TimerHandle | None = None
-    _head = 0
-
-    def data_received(self, data: bytes) -> None:
-        if self._deadline and self._head > HEAD:
-            self.transport.abort()
-            return
-        super().data_received(data)
-        self._head += len(data)
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._arm()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._arm()
-
-    def on_headers_complete(self) -> None:
-        self._disarm()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        super().connection_lost(exc)
-
-    def _arm(self) -> None:
-        self._disarm()
-        self._head = 0
-        self._deadline = self.loop.call_later(HEADERS_WITHIN, self.transport.abort)
-
-    def _disarm(self) -> None:
-        if self._deadline:
-            self._deadline.cancel()
-            self._deadline = None

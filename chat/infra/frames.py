@@ -16,6 +16,7 @@ except ImportError:
 FINAL_TEXT: Final = 0x80 | Opcode.TEXT
 MASKED: Final = 0x80
 TWO_BYTES: Final = 126  # in place of a length: it stands in the two bytes that follow
+EIGHT_BYTES: Final = 127  # or in eight
 
 
 def whole_text(data: bytes, start: int) -> tuple[bytes, int] | None:
@@ -32,3 +33,23 @@ def whole_text(data: bytes, start: int) -> tuple[bytes, int] | None:
     if end > len(data):
         return None
     return apply_mask(data[payload:end], data[mask:payload]), end
+
+
+def end_of_frame(data: bytes, start: int, most: int) -> int:
+    """Where the frame at `start` ends; 0 when it has not arrived. One that the parser rejects by its head (not masked,
+    or of more than `most` bytes) is not waited for: it ends with the data.
+    """
+    if len(data) < start + 2:
+        return 0
+    length, payload = data[start + 1] - MASKED, start + 2
+    if length < 0:
+        return len(data)
+    if length >= TWO_BYTES:
+        head, payload = payload, payload + (8 if length == EIGHT_BYTES else 2)
+        if len(data) < payload:
+            return 0
+        length = int.from_bytes(data[head:payload])
+    end = payload + 4 + length
+    if length > most:
+        return len(data)
+    return end if end <= len(data) else 0

@@ -18,7 +18,9 @@ from typing import Any, Final
 import structlog
 import uvicorn
 
-from chat.infra.edge import HttpEdge, WebSocketEdge
+from chat.infra.admission import Admission, connections
+from chat.infra.edge import WebSocketEdge
+from chat.infra.http_edge import EdgeConfig, HttpEdge
 
 WITHIN: Final = 8.0  # of the ten seconds that a container is given
 ANSWERED_WITHIN: Final = 1.0  # seconds for peers to answer a close
@@ -33,9 +35,16 @@ log = structlog.get_logger(__name__)
 
 
 class Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, drain: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain: Callable[[float], Awaitable[None]], announce: Callable[[], object]
+    ) -> None:
         super().__init__(config)
         self._drain = drain
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()  # not before a signal would be heard
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
@@ -71,12 +80,22 @@ class Server(uvicorn.Server):
 
 
 def raise_file_limit(sockets: int) -> None:
-    """As many open files as the system allows: each connection is one, and the usual limit of 1,024 is soon reached."""
+    """As many open files as may be needed, or as the system allows: each connection is one, and the usual limit of
+    1,024 is soon reached.
+    """
+    wanted = connections(sockets) + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < sockets + SPARE_FILES:
-        log.warning("fewer open files than --sockets are allowed: raise the limit (ulimit -n)", files=hard)
+    files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if files > soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    if files < wanted:
+        log.warning("fewer open files than --sockets needs: raise the limit (ulimit -n)", files=files, needed=wanted)
+
+
+def files_for_connections() -> int | None:
+    """None where there is no limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else max(0, soft - SPARE_FILES)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -107,8 +126,19 @@ def trusted(proxies: tuple[str, ...]) -> list[str]:
     return [*map(str, networks), *mapped]
 
 
-def server(app: Any, proxies: tuple[str, ...], drain: Callable[[float], Awaitable[None]]) -> Server:
-    config = uvicorn.Config(
+def server(
+    app: Any,
+    proxies: tuple[str, ...],
+    drain: Callable[[float], Awaitable[None]],
+    *,
+    sockets: int,
+    by_address: bool,
+    announce: Callable[[], object] = lambda: None,
+) -> Server:
+    """`sockets` bounds the connections; those of one address too, if `by_address`. Their files were asked for before,
+    by `raise_file_limit`. `announce` is called when requests and signals are heard.
+    """
+    config = EdgeConfig(
         app,
         http=HttpEdge,
         ws=WebSocketEdge,
@@ -125,7 +155,8 @@ def server(app: Any, proxies: tuple[str, ...], drain: Callable[[float], Awaitabl
         timeout_graceful_shutdown=int(WITHIN / 2),
         backlog=BACKLOG,
     )
-    return Server(config, drain)
+    config.admission = Admission(sockets, files_for_connections(), proxies, by_address=by_address)
+    return Server(config, drain, announce)
 
 
 def address_of(listener: socket.socket) -> str:

@@ -1,11 +1,13 @@
 """What is read in one go is what the general parser would have read; the rest is left to it."""
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from chat.infra.frames import whole_text
+from chat.infra.frames import end_of_frame, whole_text
 
 
 def text(payload: bytes, *, mask: bool = True) -> bytes:
@@ -47,3 +49,17 @@ def test_a_text_that_has_not_quite_arrived_is_left(length: int, data: st.DataObj
 )
 def test_whatever_else_comes_is_left_to_the_parser(frame: bytes) -> None:
     assert whole_text(frame, 0) is None
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535])
+def test_the_end_of_a_frame_is_known_when_it_is_there(size: int) -> None:
+    frame = Frame(Opcode.BINARY, bytes(size)).serialize(mask=True)
+    for length in {0, 1, 2, 3, 5, 6, len(frame) - 1} - {len(frame)}:
+        assert end_of_frame(b"?" + frame[:length], 1, 2**16) == 0
+    assert end_of_frame(b"?" + frame + b"?", 1, 2**16) == 1 + len(frame)
+
+
+def test_who_breaks_the_protocol_in_the_head_of_a_frame_is_not_waited_for() -> None:
+    assert end_of_frame(struct.pack("!BBQ", 0x82, 0x80 | 127, 2**16), 0, 2**16) == 0
+    assert end_of_frame(struct.pack("!BBQ", 0x82, 0x80 | 127, 2**16 + 1), 0, 2**16) == 10
+    assert end_of_frame(b"\x81\x05", 0, 2**16) == 2
