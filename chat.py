@@ -10,6 +10,7 @@ MessageSent.
 import asyncio
 import os
 import sys
+from functools import partial
 from socket import socket
 from typing import Any
 
@@ -17,6 +18,7 @@ import structlog
 
 from chat.application import maintenance, ports
 from chat.application.app import application
+from chat.application.metrics import numbers_of
 from chat.application.node import Node
 from chat.application.settings import Settings
 from chat.domain import accounts as a
@@ -27,8 +29,10 @@ from chat.infra import config, logs
 from chat.infra.brokers.local import LocalBroker
 from chat.infra.clock import SystemClock
 from chat.infra.credentials import Argon2Passwords, RandomTokens
+from chat.infra.edge import dropped
 from chat.infra.hub import Hub
 from chat.infra.ids import TimedIds
+from chat.infra.metrics import add_process
 from chat.infra.server import address_of, listen, raise_file_limit, run, server
 from chat.infra.stores.memory import MemoryStore
 from chat.infra.stores.sqlite import SqliteStore
@@ -144,9 +148,9 @@ QUERIES: Queries = {
 TABLES = Tables(STATES, COMMANDS, EVENTS, QUERIES)
 
 
-def store_of(settings: Settings, *, read_only: bool = False) -> ports.Store:
+def store_of(settings: Settings, *, read_only: bool = False, create: bool = True) -> ports.Store:
     kind, _, rest = settings.database.partition(":")
-    return MemoryStore() if kind == "memory" else SqliteStore(rest, read_only=read_only)
+    return MemoryStore() if kind == "memory" else SqliteStore(rest, read_only=read_only, create=create)
 
 
 def node_of(settings: Settings, store: ports.Store, tables: Tables = TABLES) -> Node:
@@ -172,8 +176,17 @@ async def serve(settings: Settings) -> int:
         address = address_of(listener)
         if settings.host not in ("127.0.0.1", "::1", "localhost") and await node.needs_owner():
             log.info("set up the first account", open=f"{address}/#invite/{node.ask_for_setup()}")
-        log.info("listening", address=address, database=settings.database, sqlite=SqliteStore.version)
-        web = server(application(node), settings.proxies, node.drain)
+        numbers = add_process(numbers_of(node, dropped), SqliteStore.version)
+        web = server(
+            application(node, numbers),
+            settings.proxies,
+            node.drain,
+            sockets=settings.sockets,
+            by_address=settings.rate > 0,
+            announce=partial(
+                log.info, "listening", address=address, database=settings.database, sqlite=SqliteStore.version
+            ),
+        )
         running = asyncio.create_task(node.run())
         running.add_done_callback(lambda _: web.leave())  # a node that broke sends everybody away
         await web.serve([listener])
@@ -197,13 +210,18 @@ def open_port(settings: Settings) -> socket:
 
 
 MAINTENANCE = {
-    "verify": (maintenance.verify, "check that what is folded from the log equals a fresh fold of it"),
+    "verify": (maintenance.verify, "check the file, and that what is folded from the log equals a fresh fold of it"),
     "rebuild": (maintenance.rebuild, "fold everything from the log anew, and tell what was different"),
     "new-epoch": (maintenance.new_epoch, "give the history another name, after a restore from a backup"),
     "password": (maintenance.password, "give an account a new password, typed here"),
+    "backup": (maintenance.backup, "copy the database to a file, beside a server that goes on"),
     "seed": (maintenance.seed, "fill a database with accounts, rooms and messages"),
 }
-ARGUMENTS = {"password": {"name": {"help": "whose"}}, "seed": maintenance.SEED_ARGUMENTS}
+ARGUMENTS = {
+    "password": {"name": {"help": "whose"}},
+    "backup": {"file": {"metavar": "FILE", "help": "where; an earlier copy of that name is replaced"}},
+    "seed": maintenance.SEED_ARGUMENTS,
+}
 
 # What only they may wish: the doors offer what stands in COMMANDS.
 BY_HAND: Commands = {a.SetPassword: (keys.account, accounts.set_password)}
@@ -212,7 +230,8 @@ BY_HAND: Commands = {a.SetPassword: (keys.account, accounts.set_password)}
 async def maintain(command: str, settings: Settings, arguments: dict[str, Any]) -> int:
     """Raises `Unusable`."""
     tables = TABLES._replace(commands={**COMMANDS, **BY_HAND})
-    node = node_of(settings, store_of(settings, read_only=command == "verify"), tables)
+    store = store_of(settings, read_only=command in ("verify", "backup"), create=command == "seed")
+    node = node_of(settings, store, tables)
     await node.start()
     try:
         return await MAINTENANCE[command][0](node, arguments)
@@ -236,6 +255,9 @@ def main() -> int:
         config.fail(f"--database (CHAT_DATABASE) is {settings.database!r}, and does not work: {error}", 1)
     except KeyboardInterrupt:
         return 130
+    except Exception:
+        log.exception("the chat broke")
+        return 1
 
 
 if __name__ == "__main__":

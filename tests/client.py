@@ -1,4 +1,7 @@
-"""A client for tests: HTTP with the standard library's eyes wide open, and a websocket that keeps what it hears."""
+"""A client for tests: HTTP with the standard library's eyes wide open, and a websocket that keeps what it hears.
+
+No log may hold the secrets that it sends or is given: they go to `tests.canaries`.
+"""
 
 import asyncio
 import http.client
@@ -11,6 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
 from websockets.protocol import State
+
+from tests import canaries
 
 PASSWORD = "correct horse battery"
 UNBOUNDED: dict[str, Any] = {"max_size": None, "max_queue": None}  # what a client may hear at once
@@ -47,6 +52,7 @@ class Account:
     """Somebody's way in by HTTP: a token, and commands and queries by name."""
 
     def __init__(self, address: str, token: str = "", name: str = "") -> None:
+        canaries.keep(token)
         self.address = address
         self.token = token
         self.name = name
@@ -62,7 +68,11 @@ class Account:
         headers = {"Content-Type": "application/json", **self._headers()}
         if key is not None:
             headers["Idempotency-Key"] = key
-        return request(self.address, "POST", f"/api/{command}", json.dumps(fields).encode(), headers)
+        canaries.keep_fields(fields)
+        response = request(self.address, "POST", f"/api/{command}", json.dumps(fields).encode(), headers)
+        if response.status == 200:
+            canaries.keep_fields(response.json)
+        return response
 
     def get(self, query: str, **fields: Any) -> Response:
         return request(self.address, "GET", f"/api/{query}?{urlencode(fields, doseq=True)}", None, self._headers())
@@ -121,6 +131,8 @@ class Talk:
 
     async def next(self, within: float = 10) -> dict[str, Any]:
         frame: dict[str, Any] = json.loads(await asyncio.wait_for(self.websocket.recv(), within))
+        if frame["type"] == "ack":
+            canaries.keep_fields(frame)
         self.heard.append(frame)
         return frame
 
@@ -136,6 +148,7 @@ class Talk:
         return await end_of(self.websocket, self.heard)
 
     async def say(self, type: str, **fields: Any) -> None:
+        canaries.keep_fields(fields)
         await self.websocket.send(json.dumps({"type": type, **fields}))
 
     async def ask(self, type: str, id: str | None = None, **fields: Any) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from typing import Any, Final
 
-import structlog
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from chat.application import authentication, doors, http
+from chat.application import authentication, doors, http, metrics
 from chat.application.connection import Connection
 from chat.application.node import Node
 from chat.domain.errors import Refused
@@ -34,18 +34,18 @@ HEADERS: Final = {
 WHY_NOT: Final = {
     "unauthenticated": (talk.UNAUTHENTICATED, "log in first"),
     "full": (talk.TOO_MANY, "too many connections"),
+    "too_fast": (talk.TOO_MANY, "too many connections"),
 }
 
-log = structlog.get_logger(__name__)
 
-
-def application(node: Node) -> ASGIApp:
+def application(node: Node, numbers: CollectorRegistry | None = None) -> ASGIApp:
+    """`numbers` is what monitors are told; by default, what the node knows of itself."""
     decoder = doors.frame_decoder(node.tables)
 
     async def endpoint(websocket: WebSocket) -> None:
         await serve(websocket, node, decoder)
 
-    routes = [WebSocketRoute("/ws", endpoint), *http.routes(node)]
+    routes = [WebSocketRoute("/ws", endpoint), *http.routes(node, numbers or metrics.numbers_of(node))]
     return with_headers(Starlette(routes=routes, exception_handlers={HTTPException: http.unknown}))
 
 
@@ -70,18 +70,16 @@ async def serve(websocket: WebSocket, node: Node, decoder: Any) -> None:
     Browsers cannot read the status of a handshake, so what is wrong with a session is told by a close code.
     """
     if not may_connect(authentication.asked(websocket), node.settings.origins):
+        node.counts.turned_away["forbidden"] += 1
         await websocket.close()  # before accepting: 403
         return
-    try:
-        asker = await authentication.who_asks(websocket, node)
-    except Refused:
-        asker = None
     await websocket.accept()
     wire = websocket.scope["extensions"][WRITER]
     try:
-        if asker is None or node.draining:
+        if node.draining:
             raise Refused("unavailable")
-        await Connection(node, wire, authentication.must_be(asker), decoder).serve()
+        asker = authentication.must_be(await authentication.who_asks(websocket, node))
+        await Connection(node, wire, asker, decoder, authentication.address_of(websocket)).serve()
     except Refused as refusal:
-        log.info("no hello", code=refusal.code)
+        node.counts.turned_away[refusal.code] += 1
         wire.hang_up(*WHY_NOT.get(refusal.code, (talk.RESTARTING, "1000")))

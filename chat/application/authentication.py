@@ -71,17 +71,25 @@ def asked(connection: HTTPConnection) -> Asked:
     return Asked(
         method=connection.scope.get("method", "GET"),
         host=headers.get("host", "").lower(),
-        origin=headers.get("origin"),
+        origin=", ".join(headers.getlist("origin")) if "origin" in headers else None,
         fetch_site=headers.get("sec-fetch-site"),
         cookie=credentials_of(connection).cookie,
+        secure=connection.scope["scheme"] in ("https", "wss"),
     )
 
 
 async def who_asks(connection: HTTPConnection, node: Node) -> Asker:
-    """Raises `Refused` `unavailable` only; a token that is no good asks for nobody."""
+    """A token that is no good asks for nobody. Whoever brings none, or one of an account that is not at hand, spends of
+    what its address is allowed: so nobody makes the store look for things that are not there without end.
+
+    Raises `Refused` `too_fast`, `unavailable`.
+    """
     token = credentials_of(connection).token
     account, _, secret = token.partition(".")
-    if not secret or not account.isalnum() or len(token) > 200:
+    is_readable = bool(secret) and account.isalnum() and len(token) <= 200
+    if not is_readable or not node.cache.get(account_key(account)):
+        node.allowances.strangers.spend(address_of(connection))
+    if not is_readable:
         return Asker()
     hashed = node.tokens.hash(secret)
     return await node.reading.consult(lambda context: _asker(account, hashed, context))

@@ -1,7 +1,8 @@
 """States at hand: a bounded cache, least recently used goes first, between turns only.
 
-An entry knows the position that it was loaded at, so that no event goes into it twice, and how much of its own
-stream has come since it was written, so that the turn knows when to write it again.
+What was never written, and is known to be nothing, goes before all else: names and tokens that are made up push out
+nobody's states. An entry knows the position that it was loaded at, so that no event goes into it twice, and how much
+of its own stream has come since it was written, so that the turn knows when to write it again.
 """
 
 from collections import OrderedDict
@@ -21,9 +22,12 @@ TAIL_EVENTS: Final = 100  # a state is not written for its own stream's sake bef
 class Cached:
     """A state and its bookkeeping. `written` is the seq at which the store has it, `tail` the bytes since."""
 
-    __slots__ = ("loaded_at", "size", "tail", "version", "written")
+    __slots__ = ("is_blank", "loaded_at", "size", "tail", "version", "written")
 
-    def __init__(self, version: Version, loaded_at: int, written: int, size: int, tail: int) -> None:
+    def __init__(
+        self, version: Version, loaded_at: int, written: int, size: int, tail: int, *, is_blank: bool = False
+    ) -> None:
+        self.is_blank = is_blank  # nothing has happened to it yet
         self.version = version
         self.loaded_at = loaded_at
         self.written = written
@@ -48,11 +52,17 @@ class Cache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def size(self) -> int:
+        """Bytes, as SIZE counts them."""
+        return self._size
+
     def get(self, key: str, /) -> Version | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        self._entries.move_to_end(key)
+        if not entry.is_blank:
+            self._entries.move_to_end(key)
         return entry.version
 
     def entry(self, key: str) -> Cached | None:
@@ -64,6 +74,8 @@ class Cache:
         new = [key for key in loaded.states if key not in self._entries]
         for key in new:
             self._put(key, self._cached(key, loaded.states[key], loaded.position))
+            if self._entries[key].is_blank:
+                self._entries.move_to_end(key, last=False)
         for entry in since:
             self.fold(entry, new)
 
@@ -71,7 +83,9 @@ class Cache:
         snapshot, tail = stored
         size = len(snapshot.state) if snapshot else 0
         version = self._codec.version(key, stored)
-        return Cached(version, position, snapshot.seq if snapshot else 0, size, sum(len(row.event) for row in tail))
+        written = snapshot.seq if snapshot else 0
+        length = sum(len(row.event) for row in tail)
+        return Cached(version, position, written, size, length, is_blank=not (snapshot or tail))
 
     def _put(self, key: str, entry: Cached) -> None:
         self._entries[key] = entry
@@ -84,6 +98,7 @@ class Cache:
             self._put(key, Cached(version, position, 0, 0, 0))
         elif entry.loaded_at <= position:
             entry.version = version
+            entry.is_blank = False
 
     def grown(self, stream: str, size: int) -> None:
         """The stream of a state has become longer by so many bytes."""
@@ -110,6 +125,7 @@ class Cache:
                 self.drop(key)
                 continue
             entry.version = advance(self._tables, key, entry.version, record)
+            entry.is_blank = False
             if key == record.stream:
                 entry.tail += len(encoded)
 

@@ -28,10 +28,12 @@ from chat.domain.limits import FRAME
 from chat.domain.rooms import ListRooms, Room
 from chat.domain.vocabulary import Command, Query
 from chat.logic import mediator, resume, websocket
+from chat.logic.crowd import Crowd, has_room
 from chat.logic.keys import account_key, room_key
 from chat.logic.mediator import Context
 
 PAGE: Final = 200  # events of a replay that are read at once
+HELLO: Final = 4.0  # questions that cost as much as saying hello
 DAY: Final = 24 * 3600.0  # seconds that a timer counts at most before it looks at the clock again
 
 log = structlog.get_logger(__name__)
@@ -40,10 +42,13 @@ Line = Command | Query | Resume
 
 
 class Connection:
-    def __init__(self, node: Node, wire: Wire, asker: Asker, decoder: "msgspec.json.Decoder[Any]") -> None:
+    def __init__(
+        self, node: Node, wire: Wire, asker: Asker, decoder: "msgspec.json.Decoder[Any]", address: str = ""
+    ) -> None:
         self._node = node
         self._wire = wire
         self._asker = asker
+        self._address = address
         self._decoder = decoder
         self._talk = websocket.begin(node.clock.seconds())
         self._line: deque[Line] = deque()
@@ -80,10 +85,11 @@ class Connection:
 
     async def _say_hello(self) -> None:
         """The socket enters the hub at the very moment that hello speaks of; what is told since is kept aside."""
+        await self._await_share(HELLO)
         me, rooms, seqs = await self._node.reading.consult(self._look, *self._who)
-        if len(self._node.hub) >= self._node.settings.sockets:
+        if not self._has_room():
             raise Refused("full")
-        self._socket = self._node.hub.enter(self._wire, *self._who, seqs)
+        self._socket = self._node.hub.enter(self._wire, *self._who, seqs, self._address)
         try:
             answer = await self._node.reading.complete(rooms, *self._who)
         except BaseException:
@@ -91,6 +97,16 @@ class Connection:
             raise
         hello = Hello(self._node.epoch, me["account"], answer["rooms"], me["limits"])
         self._socket.admit(encode(hello))
+
+    async def _await_share(self, cost: float) -> None:
+        """What costs as much as so many questions is put off when the account has asked too many."""
+        if wait := self._node.allowances.questions.book(self._asker.account, cost):
+            await asyncio.sleep(wait)
+
+    def _has_room(self) -> bool:
+        hub, settings = self._node.hub, self._node.settings
+        crowd = Crowd(len(hub), hub.count_of(self._asker.account), hub.count_at(self._address))
+        return has_room(crowd, settings.sockets, limited=settings.rate > 0)
 
     @property
     def _who(self) -> tuple[str, str]:
@@ -122,7 +138,7 @@ class Connection:
                 self._queue(asked)
             case websocket.TellTyping(room):
                 if room in self._socket.rooms:
-                    self._node.tell_typing(self._asker.account, room)
+                    self._node.presence.tell_typing(self._asker.account, room)
             case websocket.Say(said):
                 self._socket.say((said,))
             case websocket.HangUp(code, reason):
@@ -190,9 +206,14 @@ class Connection:
     # ---- resuming
 
     async def _replay(self, asked: Resume) -> None:
+        self._node.counts.resumes += 1
         now = await self._node.reading.consult(partial(_seqs, list(asked.rooms)), *self._who)
-        for step in resume.plan(asked, self._node.epoch, dict(self._socket.rooms), now):
+        steps = resume.plan(asked, self._node.epoch, dict(self._socket.rooms), now)
+        await self._await_share(resume.cost(steps))
+        for step in steps:
             told = await self._tell_missed(step) if isinstance(step, resume.Tell) else step
+            if isinstance(told, Reset):
+                self._node.counts.resets[told.reason] += 1
             self._socket.say((encode(told),))
 
     async def _tell_missed(self, step: resume.Tell) -> CaughtUp | Reset:

@@ -28,6 +28,7 @@ from chat.domain.errors import Refused
 from chat.domain.vocabulary import Command
 from chat.logic.keys import account_key, name_key
 from chat.logic.mediator import Context
+from chat.logic.sessions import password_of
 
 FORMS: Final = (
     RegisterForm,
@@ -77,12 +78,13 @@ class Forms:
         return Opened(command, fresh, fresh, {"token": f"{fresh}.{secret}"})
 
     async def log_in(self, form: LogInForm, _: str) -> Opened:
-        """Takes the same time whether there is such a name or not."""
+        """Takes the same time whatever it is refused for."""
         name, account = await self._reading.consult(lambda context: _named(form.name, context))
-        if not await self._passwords.verify(account.password, form.password):
+        password = password_of(account)
+        if not await self._passwords.verify(password, form.password):
             raise Refused("wrong_credentials")
         secret, token = self._tokens.draw()
-        command = LogIn(id=form.id, account=name, password=account.password, token=token)
+        command = LogIn(id=form.id, account=name, password=password, token=token)
         return Opened(command, name, self._ids.fresh(), {"token": f"{name}.{secret}", "account": name})
 
     async def change_password(self, form: ChangePasswordForm, actor: str) -> Opened:
@@ -114,5 +116,7 @@ class Forms:
 
 
 def _named(name: str, context: Context) -> tuple[str, Account]:
-    account = context.look(name_key(name), TakenName).account
-    return account, context.look(account_key(account), Account) if account else Account()
+    """Whose a name is. Nobody is looked for as long as somebody."""
+    key = name_key(name)
+    account = context.look(key, TakenName).account
+    return account, context.look(account_key(account or key), Account)

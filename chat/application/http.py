@@ -15,11 +15,13 @@ from typing import Any, Final
 
 import structlog
 from msgspec.structs import replace
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chat.application import authentication, doors, metrics
 from chat.application.codec import encode
@@ -43,7 +45,7 @@ log = structlog.get_logger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def routes(node: Node) -> list[BaseRoute]:
+def routes(node: Node, numbers: CollectorRegistry) -> list[BaseRoute]:
     commands = doors.http_commands(node.tables)
     queries = doors.http_queries(node.tables)
     return [
@@ -51,9 +53,9 @@ def routes(node: Node) -> list[BaseRoute]:
         *(Route(f"/api/{tag}", refusing(_query(node, kind)), methods=["GET"]) for tag, kind in queries.items()),
         Route("/healthz", _health),
         Route("/readyz", refusing(_readiness(node))),
-        Route("/metrics", refusing(_metrics(node))),
-        Route("/", _page),
-        Mount("/web", StaticFiles(directory=WEB)),
+        Route("/metrics", refusing(_metrics(node, numbers))),
+        Route("/", refusing(_page(node))),
+        Mount("/web", _files(node)),
     ]
 
 
@@ -233,14 +235,32 @@ def _readiness(node: Node) -> Endpoint:
     return endpoint
 
 
-def _metrics(node: Node) -> Endpoint:
+def _metrics(node: Node, numbers: CollectorRegistry) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         if not metrics.may_read(request, node.settings.proxies):
             raise Refused("not_found")
-        return Response(metrics.metrics_of(node), media_type=metrics.CONTENT_TYPE)
+        return Response(generate_latest(numbers), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return endpoint
 
 
-async def _page(_: Request) -> Response:
-    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+def _page(node: Node) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        node.allowances.strangers.spend(authentication.address_of(request))
+        return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+
+    return endpoint
+
+
+def _files(node: Node) -> ASGIApp:
+    files = StaticFiles(directory=WEB)
+
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+        app: ASGIApp = files
+        try:
+            node.allowances.strangers.spend(authentication.address_of(HTTPConnection(scope)))
+        except Refused as refusal:
+            app = refusal_response(refusal)
+        await app(scope, receive, send)
+
+    return limited

@@ -6,33 +6,32 @@ is told when to come back.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
 
 from chat.application import ports
-from chat.application.buckets import Buckets
+from chat.application.buckets import Allowances
 from chat.application.cache import Cache
 from chat.application.codec import FORMAT, Codec, encode
+from chat.application.counts import Counts, counting_failures, watch_lag
 from chat.application.cursor import Cursor
 from chat.application.forms import SLOW, Forms, Opened
+from chat.application.health import Health
+from chat.application.presence import Presence
 from chat.application.queue import Again, Outcome, Waiting
 from chat.application.reading import Reading
 from chat.application.settings import Settings
+from chat.application.sweep import sweep
 from chat.application.turn import Turns
-from chat.domain.accounts import Server
-from chat.domain.errors import Refused, StoreError
-from chat.domain.frames import PresenceTold, TypingTold
-from chat.domain.rooms import Room
+from chat.domain.accounts import LogInForm, Server
+from chat.domain.errors import Refused
 from chat.domain.vocabulary import Command, Query
-from chat.logic import presence
-from chat.logic.keys import SERVER, account_key, room_key
-from chat.logic.mediator import Context, Tables
-from chat.logic.rates import GUESSES, Rate
+from chat.logic.keys import SERVER, fold_name
+from chat.logic.mediator import Tables
+from chat.logic.websocket import RESTARTING, come_back_in
 
-POLL: Final = 5.0  # seconds between two looks at the log for what nobody told
 WAVE: Final = 200  # sockets told to come back at once
 
 log = structlog.get_logger(__name__)
@@ -62,22 +61,22 @@ class Node:
         self.epoch = ""
         self.draining = False
         self.setup = ""  # the hash that the first account has to bring, where one is asked for
+        self.counts = Counts()
         self.codec = Codec(tables)
         self.cache = Cache(tables, self.codec)
         self.cursor = Cursor(self.cache, hub)
         self.reading = Reading(tables, self.cache, self.cursor, store, clock, self._knowledge)
-        self.turns = Turns(tables, self.codec, self.cache, self.cursor, store, broker, clock, self._policy)
+        self.turns = Turns(tables, self.codec, self.cache, self.cursor, store, broker, clock, self._policy, self.counts)
+        self.health = Health(self.turns, store, clock)
+        self.presence = Presence(hub, clock, self.reading.context)
         self.forms = Forms(self.reading, passwords, tokens, ids)
-        self._commands = Buckets(Rate(settings.rate, max(1, 2 * settings.rate)), clock)
-        self._guesses = Buckets(GUESSES if settings.rate else Rate(0, 0), clock)
-        self._seen: presence.Seen = {}
-        self._typing: Mapping[tuple[str, str], float] = {}
+        self.allowances = Allowances(settings.rate, clock)
 
     def _policy(self) -> dict[str, Any]:
         return {"registration": self.settings.registration, "setup": self.setup}
 
     def _knowledge(self) -> dict[str, Any]:
-        return {"online": self._seen.keys(), **self._policy()}
+        return {"online": self.presence.seen.keys(), **self._policy()}
 
     # ---- life
 
@@ -99,19 +98,11 @@ class Node:
         """Everything that goes on by itself, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.turns.run())
-            tasks.create_task(self._poll())
-            tasks.create_task(self._watch_presence())
-
-    async def _poll(self) -> None:
-        """Every POLL seconds, and at once when a turn was left in doubt."""
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.turns.in_doubt.wait(), POLL)
-            self.turns.in_doubt.clear()
-            try:
-                await self.turns.catch_up()
-            except StoreError as error:
-                log.warning("the log cannot be read", error=str(error))
+            tasks.create_task(self.health.poll())
+            tasks.create_task(self.health.probe())
+            tasks.create_task(self.presence.run())
+            tasks.create_task(sweep(self.hub, self.reading))
+            tasks.create_task(watch_lag(self.counts.lags))
 
     async def drain(self, within: float) -> None:
         """Answer what is under way, then send everybody away in waves, with a moment to come back at."""
@@ -124,8 +115,8 @@ class Node:
         self.hub.flush()
         sockets = list(self.hub.sockets())
         for start in range(0, len(sockets), WAVE):
-            for index, socket in enumerate(sockets[start : start + WAVE]):
-                socket.hang_up(1012, str(500 + (start + index) % 1_000))
+            for index, socket in enumerate(sockets[start : start + WAVE], start):
+                socket.hang_up(RESTARTING, str(come_back_in(index, len(sockets))))
             await asyncio.sleep(0)
 
     async def close(self) -> None:
@@ -136,28 +127,48 @@ class Node:
         """Raises `Refused` `unavailable` when this node should get no traffic."""
         if self.draining:
             raise Refused("unavailable", "This node is shutting down.", retry_after=1.0)
-        try:
-            await self.store.read_info()
-        except StoreError:
-            raise Refused("unavailable", "The store cannot be used.", retry_after=1.0) from None
+        await self.health.check()
         return {"store": "ok", "broker": "ok"}
 
     # ---- wishes and questions
 
     def submit(self, waiting: Waiting) -> None:
         """Queue a command; its reply comes later. Raises `Refused` when it is too fast, or too much waits."""
+        try:
+            self._admit(waiting)
+        except Refused as refusal:
+            self.counts.commands[type(waiting.command), refusal.code] += 1
+            raise
+
+    def _admit(self, waiting: Waiting) -> None:
         if self.draining:
             raise Refused("unavailable", "This node is shutting down: ask again with the same id.", retry_after=1.0)
-        self._commands.spend(waiting.actor)
+        self.allowances.commands.spend(waiting.actor)
         self.turns.submit(waiting)
 
     async def open_form(self, form: Command, actor: str, address: str = "") -> Opened:
         """A command without secrets made of a form with them. `address` is the asker's, where there is one. Raises
         `Refused`.
         """
-        if type(form) in SLOW:
-            self._guesses.spend(address or actor)
-        return await self.forms.by_form[type(form)](form, actor)
+        with counting_failures(self.counts.commands, type(form)):
+            if type(form) in SLOW:
+                self.allowances.guesses.spend(address or actor)
+            if isinstance(form, LogInForm):
+                return await self._log_in(form, address)
+            return await self.forms.by_form[type(form)](form, actor)
+
+    async def _log_in(self, form: LogInForm, address: str) -> Opened:
+        """Counted by the name that is given, whether there is such an account or not."""
+        name = fold_name(form.name)
+        self.allowances.tries.spend(name, address)
+        try:
+            opened = await self.forms.log_in(form, "")
+        except Refused as refusal:
+            if refusal.code != "wrong_credentials":
+                self.allowances.tries.give_back(name, address)
+            raise
+        self.allowances.tries.succeed(name, address)
+        return opened
 
     def opened(self, command: Command, actor: str) -> Opened:
         return Opened(command, actor, self.ids.fresh(), {})
@@ -174,45 +185,10 @@ class Node:
         self.submit(Waiting(opened.command, opened.actor, session, opened.fresh, reply_to))
 
     async def ask(self, query: Query, actor: str = "", session: str = "") -> Any:
-        return await self.reading.answer(query, actor, session)
-
-    # ---- what is not kept
-
-    def tell_typing(self, account: str, room: str) -> None:
-        """Told to the others in the room, and not too often."""
-        self._typing, tell = presence.typing(self._typing, account, room, self.clock.seconds())
-        if tell:
-            self.hub.say_room(room, [encode(TypingTold(room, account))], but=account)
-
-    async def _watch_presence(self) -> None:
-        while True:
-            await asyncio.sleep(1)
-            self.tell_presence()
-
-    def tell_presence(self) -> None:
-        """Who came and went since this was called last."""
-        self._seen, online, offline = presence.tick(self._seen, self.hub.accounts, self.clock.seconds())
-        for told in self._presence_told(online, offline):
-            self.hub.say_room(told.room, [encode(told)])
-
-    def _presence_told(self, online: list[str], offline: list[str]) -> list[PresenceTold]:
-        """One frame for each small room in which something changed; of the states at hand, which theirs are."""
-        context = self.reading.context()
-        came: dict[str, list[str]] = {}
-        went: dict[str, list[str]] = {}
-        for accounts, rooms in ((online, came), (offline, went)):
-            for account in accounts:
-                for room in _small_rooms(account, context):
-                    rooms.setdefault(room, []).append(account)
-        return [PresenceTold(room, tuple(came.get(room, ())), tuple(went.get(room, ()))) for room in came | went]
-
-
-def _small_rooms(account: str, context: Context) -> list[str]:
-    version = context.states.get(account_key(account))
-    rooms = getattr(version.state, "rooms", ()) if version else ()
-    small = []
-    for room in rooms:
-        found = context.states.get(room_key(room))
-        if found and isinstance(found.state, Room) and len(found.state.members) <= presence.ROOM:
-            small.append(room)
-    return small
+        """The answer, ready to be encoded. Raises `Refused`."""
+        with counting_failures(self.counts.queries, type(query)):
+            if actor:
+                self.allowances.questions.spend(actor)
+            answer = await self.reading.answer(query, actor, session)
+        self.counts.queries[type(query), "answer"] += 1
+        return answer

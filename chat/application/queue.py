@@ -1,5 +1,8 @@
 """Commands that wait for the next turn: a line for each account, served round robin, so that nobody who floods keeps
-the others waiting. Beyond its bounds a sender is refused with `busy`.
+the others waiting.
+
+Beyond its bounds a sender is refused with `busy`. When few have filled all of it, whoever has nothing waiting still
+gets one command in, up to twice as many.
 """
 
 import asyncio
@@ -43,7 +46,7 @@ class Queue:
     def put(self, waiting: Waiting) -> None:
         """Raises `Refused` when too much is waiting."""
         line = self._lines.get(waiting.actor)
-        if self._length >= ALL or (line and len(line) >= LINE):
+        if self._length >= (ALL if line else 2 * ALL) or (line and len(line) >= LINE):
             raise Refused("busy", retry_after=1.0)
         if line is None:
             line = self._lines[waiting.actor] = deque()

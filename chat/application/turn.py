@@ -12,7 +12,6 @@ unknown: its senders are told `unavailable` and ask again with the same id.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ import structlog
 
 from chat.application.cache import Cache
 from chat.application.codec import FORMAT, Codec
+from chat.application.counts import Counts
 from chat.application.cursor import Cursor
 from chat.application.ports import Broker, Clock, Store
 from chat.application.queue import Again, Outcome, Queue, Waiting
@@ -31,6 +31,7 @@ from chat.logic.keys import account_key
 from chat.logic.mediator import Context, Draft, Missing, New, Tables, decide
 
 BATCH: Final = 512  # commands of one turn
+EVENTS: Final = 10_000  # of one turn, after which it decides nothing more; one command leads to 1,000 at most
 ROUNDS: Final = 8  # of loading what deciding turned out to need
 
 log = structlog.get_logger(__name__)
@@ -53,10 +54,9 @@ class Turns:
         broker: Broker,
         clock: Clock,
         policy: Callable[[], dict[str, Any]],
+        counts: Counts,
     ) -> None:
         self.queue = Queue()
-        self.taken = 0  # turns
-        self.told: Counter[str] = Counter()  # outcomes of commands, by code
         self._tables = tables
         self._codec = codec
         self._cache = cache
@@ -65,7 +65,9 @@ class Turns:
         self._broker = broker
         self._clock = clock
         self._policy = policy
+        self._counts = counts
         self.in_doubt = asyncio.Event()  # whether the last turn is in the log is not known: read it
+        self.in_trouble = False  # the store did not take the last one
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -86,21 +88,28 @@ class Turns:
                 self._idle.set()
 
     async def turn(self, batch: Sequence[Waiting]) -> None:
-        """Carry out these commands and tell everybody concerned; every sender gets one reply."""
-        self.taken += 1
-        try:
-            outcomes = await self._carry_out(batch)
-        except Poisoned as error:
-            self._cache.clear()  # what was decided on may be what is wrong
-            await self._one_by_one(batch, error)
-            return
-        except Unavailable as error:
-            log.warning("store unavailable", error=str(error), commands=len(batch))
-            self._cache.clear()
-            outcomes = [Refused("unavailable", retry_after=1.0)] * len(batch)
-            self.in_doubt.set()
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            self._reply(waiting, outcome)
+        """Carry out these commands and tell everybody concerned; every sender gets one reply. Commands that lead to
+        very many events are committed in parts.
+        """
+        while batch:
+            self._counts.turns += 1
+            try:
+                outcomes = await self._carry_out(batch)
+            except Poisoned as error:
+                self._cache.clear()  # what was decided on may be what is wrong
+                await self._one_by_one(batch, error)
+                return
+            except Unavailable as error:
+                if not self.in_trouble:
+                    log.warning("store unavailable", error=str(error), commands=len(batch))
+                self._cache.clear()
+                outcomes = [Refused("unavailable", retry_after=1.0)] * len(batch)
+                self.in_trouble = True
+                self.in_doubt.set()
+            self._counts.batches.observe(len(outcomes))
+            for waiting, outcome in zip(batch, outcomes, strict=False):
+                self._reply(waiting, outcome)
+            batch = batch[len(outcomes) :]
 
     async def _one_by_one(self, batch: Sequence[Waiting], error: Poisoned) -> None:
         """What breaks a turn, or is rejected by the store, is found by itself; the rest does not suffer."""
@@ -113,7 +122,7 @@ class Turns:
 
     def _reply(self, waiting: Waiting, outcome: Outcome) -> None:
         """Whoever cannot be told has to ask again; that is nobody else's trouble."""
-        self.told[outcome.code if isinstance(outcome, Refused) else "ack"] += 1
+        self._counts.commands[type(waiting.command), _word(outcome)] += 1
         try:
             waiting.reply(outcome)
         except Exception:
@@ -124,8 +133,8 @@ class Turns:
             return await self._decide_and_commit(batch)
 
     async def _decide_and_commit(self, batch: Sequence[Waiting]) -> list[Outcome]:
-        begun = await self._begin(batch)
         try:
+            begun = await self._begin(batch)
             turned, outcomes = await self._decide(batch, begun)
             if not turned.answers:
                 await self._store.abandon()
@@ -134,11 +143,14 @@ class Turns:
             writes = writes_of(turned, erasures, self._cache)
         except BaseException as error:
             await self._store.abandon()
-            if isinstance(error, Exception) and not isinstance(error, StoreError):
+            if isinstance(error, Exception) and not isinstance(error, StoreError | Outdated):
                 log.exception("a turn broke", commands=len(batch))
-                raise Poisoned(f"{type(error).__name__}: {error}") from error
+                raise Poisoned(type(error).__name__) from error
             raise
+        started = self._clock.seconds()
         await self._store.commit(writes)
+        self._counts.commits.observe(self._clock.seconds() - started)
+        self._is_well()
         self._settle(turned)
         return outcomes
 
@@ -173,6 +185,16 @@ class Turns:
                     wanted[needed] = None
         return list(wanted)
 
+    async def probe(self) -> None:
+        """After trouble: does the store take writes again? Raises `Unavailable`."""
+        await self._store.probe()
+        self._is_well()
+
+    def _is_well(self) -> None:
+        if self.in_trouble:
+            self.in_trouble = False
+            log.info("the store takes turns again")
+
     async def catch_up(self) -> None:
         """Read the log up to its head, page by page, outside the lock."""
         while rows := await self._store.read_log(self._cursor.position, TAIL):
@@ -191,11 +213,14 @@ class Turns:
         return turned, outcomes
 
     def _decide_all(self, batch: Sequence[Waiting], begun: Begun, turned: Turned, missing: set[str]) -> list[Outcome]:
+        """The outcomes of all, or of as many as one turn can hold."""
         now = self._clock.now()
         policy = self._policy()
         answered = dict(begun.answered)
         outcomes: list[Outcome] = []
         for waiting in batch:
+            if len(turned.entries) >= EVENTS:
+                break
             asked = (waiting.actor, waiting.command.id)
             if first := answered.get(asked):
                 outcomes.append(Again(first))
@@ -238,3 +263,10 @@ class Turns:
         for row in turned.written:
             self._cache.written(row.key, row.seq, len(row.state))
         self._broker.ring(entries)
+
+
+def _word(outcome: Outcome) -> str:
+    """What a monitor calls it."""
+    if isinstance(outcome, Refused):
+        return outcome.code
+    return "again" if isinstance(outcome, Again) else "ack"

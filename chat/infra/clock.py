@@ -1,4 +1,5 @@
-"""Wall time that cannot be set back: what the machine said at the start, and a monotonic clock since.
+"""Wall time that cannot be set back: what the machine said at the start, and a monotonic clock since, which goes on
+while the machine sleeps.
 
 When the machine's clock jumps by more than a minute, that is logged once and ignored until a restart.
 """
@@ -9,6 +10,7 @@ from typing import Final
 
 import structlog
 
+SLEEPLESS: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux stops the other in its sleep
 JUMP: Final = 60.0  # seconds of difference that are worth a word
 
 log = structlog.get_logger(__name__)
@@ -17,14 +19,14 @@ log = structlog.get_logger(__name__)
 class SystemClock:
     def __init__(self) -> None:
         self._wall = datetime.now(UTC)
-        self._monotonic = time.monotonic()
+        self._started = time.clock_gettime(SLEEPLESS)
         self._jumped = False
 
     def seconds(self) -> float:
         return time.monotonic()
 
     def now(self) -> str:
-        moment = self._wall + timedelta(seconds=time.monotonic() - self._monotonic)
+        moment = self._wall + timedelta(seconds=time.clock_gettime(SLEEPLESS) - self._started)
         self._watch(moment)
         return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 

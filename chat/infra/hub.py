@@ -6,6 +6,7 @@ membership cuts the joined frames; it is told to the members before and after it
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, Protocol
@@ -61,11 +62,12 @@ class Writer(Protocol):
 class Socket:
     """One connection of one session. Everything that is said to it goes out in the order in which it was said."""
 
-    __slots__ = ("_hub", "_said", "_writer", "account", "held", "rooms", "session")
+    __slots__ = ("_hub", "_said", "_writer", "account", "address", "held", "rooms", "session")
 
-    def __init__(self, hub: "Hub", writer: Writer, account: str, session: str) -> None:
+    def __init__(self, hub: "Hub", writer: Writer, account: str, session: str, address: str) -> None:
         self.account = account
         self.session = session
+        self.address = address
         self.rooms: dict[str, int] = {}  # the seq behind which it hears everything
         self.held: list[Bundle] | None = []
         self._hub = hub
@@ -89,7 +91,7 @@ class Socket:
         if len(self.held) < HELD:
             self.held.append(bundle)
         else:
-            self.hang_up(LAGGING, "lagging: resume")
+            self._drop("held")
 
     def admit(self, hello: bytes) -> None:
         """Say hello, and then what was kept aside."""
@@ -101,8 +103,16 @@ class Socket:
         said, self._said = self._said, []
         self._writer.write(said)
         if self._writer.unsent() > UNSENT:
-            log.info("socket lags", account=self.account, unsent=self._writer.unsent())
-            self.hang_up(LAGGING, "lagging: resume")
+            self._drop("lagging")
+
+    def _drop(self, reason: str) -> None:
+        if self._hub.count_drop(self, reason):
+            log.info("socket lags", account=self.account, reason=reason, unsent=self.unsent())
+        self.hang_up(LAGGING, "lagging: resume")
+
+    def unsent(self) -> int:
+        """Bytes that the peer has not taken yet."""
+        return self._writer.unsent()
 
     def hang_up(self, code: int, reason: str) -> None:
         self._hub.leave(self)
@@ -113,8 +123,10 @@ class Hub:
     def __init__(self) -> None:
         self._rooms: dict[str, set[Socket]] = {}
         self._accounts: dict[str, set[Socket]] = {}
+        self._addresses: dict[str, set[Socket]] = {}
         self._unflushed: list[Socket] = []
         self._count = 0
+        self.dropped: Counter[str] = Counter()  # sockets that could not be told everything, by the reason
 
     @property
     def accounts(self) -> Collection[str]:
@@ -127,15 +139,26 @@ class Hub:
     def sockets(self) -> list[Socket]:
         return [socket for sockets in self._accounts.values() for socket in sockets]
 
+    def unsent(self) -> int:
+        """Bytes that all peers together have not taken yet."""
+        return sum(socket.unsent() for socket in self.sockets())
+
     def of_account(self, account: str) -> list[Socket]:
         return list(self._accounts.get(account, ()))
 
-    def enter(self, writer: Writer, account: str, session: str, rooms: Mapping[str, int]) -> Socket:
+    def count_of(self, account: str) -> int:
+        return len(self._accounts.get(account, ()))
+
+    def count_at(self, address: str) -> int:
+        return len(self._addresses.get(address, ()))
+
+    def enter(self, writer: Writer, account: str, session: str, rooms: Mapping[str, int], address: str = "") -> Socket:
         """A socket that hears from now on what its rooms are told, where these stand now; it is kept aside until
         `admit`.
         """
-        socket = Socket(self, writer, account, session)
+        socket = Socket(self, writer, account, session, address)
         self._accounts.setdefault(account, set()).add(socket)
+        self._addresses.setdefault(address, set()).add(socket)
         self._count += 1
         for room, seq in rooms.items():
             self._join(socket, room, seq)
@@ -146,6 +169,7 @@ class Hub:
         for room in list(socket.rooms):
             self._part(socket, room)
         self._count -= _discard(self._accounts, socket.account, socket)
+        _discard(self._addresses, socket.address, socket)
 
     def _join(self, socket: Socket, room: str, seq: int) -> None:
         socket.rooms[room] = seq
@@ -236,7 +260,14 @@ class Hub:
                 socket.flush()
             except Exception:  # what breaks for one must not keep the others waiting
                 log.exception("a socket broke", account=socket.account)
+                self.count_drop(socket, "broken")
                 socket.hang_up(LAGGING, "resume")
+
+    def count_drop(self, socket: Socket, reason: str) -> bool:
+        """Once for each socket: one that has left already is no drop."""
+        here = socket in self._accounts.get(socket.account, ())
+        self.dropped[reason] += here
+        return here
 
 
 def _tell(sockets: Iterable[Socket], bundle: Bundle) -> None:

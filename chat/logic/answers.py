@@ -26,7 +26,7 @@ from chat.logic.accounts import is_usable
 from chat.logic.find import Find
 from chat.logic.keys import account_key, id_of, message_key, room_key
 from chat.logic.mediator import Context, Version
-from chat.logic.roles import acting, may_see, permit, permit_on_server
+from chat.logic.roles import acting, can_see, may_see, permit, permit_on_server
 
 Answer = dict[str, Any]
 
@@ -86,8 +86,8 @@ def list_rooms(account: Account, _: ListRooms, context: Context) -> tuple[Accoun
         for room, version in news.items()
     )
 
-    def then(found: Sequence[Sequence[Row]], _: Context) -> Answer:
-        counts = {room: _unread(rows, context.actor) for room, rows in zip(news, found, strict=True)}
+    def then(found: Sequence[int], _: Context) -> Answer:
+        counts = dict(zip(news, found, strict=True))
         return {
             "rooms": [
                 room_of(room, version, account.rooms[room], counts.get(room, 0), context)
@@ -95,7 +95,7 @@ def list_rooms(account: Account, _: ListRooms, context: Context) -> tuple[Accoun
             ]
         }
 
-    return account, Find(unread, then)
+    return account, Find(unread, then, lambda rows: _unread(rows, context.actor))
 
 
 def _last(version: Version) -> int:
@@ -233,12 +233,20 @@ def list_sessions(account: Account, _: ListSessions, context: Context) -> tuple[
 
 
 def list_invites(account: Account, query: ListInvites, context: Context) -> tuple[Account, Find]:
-    """The invitations that can still be used, by when they end."""
+    """The invitations that can still be used, by when they end; of the rooms that they open, those that the asker can
+    see.
+    """
     permit_on_server(query, context)
 
     def then(found: Sequence[Sequence[Row]], later: Context) -> Answer:
         keys = [row.key for row in found[0]]
-        invites = zip(keys, later.look_all(keys, Invite), strict=True)
+        invites = list(zip(keys, later.look_all(keys, Invite), strict=True))
+        opened = list(dict.fromkeys(room for _, invite in invites for room in invite.rooms))
+        seen = {
+            name
+            for name, room in zip(opened, later.look_all([room_key(name) for name in opened], Room), strict=True)
+            if can_see(room, later)
+        }
         return {
             "invites": [
                 {
@@ -247,7 +255,7 @@ def list_invites(account: Account, query: ListInvites, context: Context) -> tupl
                     "uses": invite.uses,
                     "left": invite.uses - invite.used,
                     "expires": invite.expires,
-                    "rooms": invite.rooms,
+                    "rooms": [room for room in invite.rooms if room in seen],
                 }
                 for key, invite in invites
                 if is_usable(invite, later.now)

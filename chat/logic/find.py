@@ -1,6 +1,8 @@
 """What a query handler returns when the answer takes rows of the store: which rows, and what to make of them.
 
-Permission is decided before, by the handler. `then` is pure too; it is given a context of its own, later.
+Permission is decided before, by the handler. `each` and `then` are pure too. `each` makes less of the rows of one
+description, so that those of many need not be held at once; `then` gets what it made of each, and a context of its own,
+later.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,4 +14,5 @@ from chat.logic.mediator import Context
 
 class Find(NamedTuple):
     rows: tuple[Rows, ...]
-    then: Callable[[Sequence[Sequence[Row]], Context], Any]
+    then: Callable[[Sequence[Any], Context], Any]
+    each: Callable[[Sequence[Row]], Any] = list

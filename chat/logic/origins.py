@@ -11,20 +11,25 @@ OWN = frozenset({"same-origin", "none"})
 
 
 class Asked(NamedTuple):
-    """What a request says of itself. `cookie` tells that its credentials are a cookie."""
+    """What a request says of itself. `cookie` tells that its credentials are a cookie, `secure` that it is known to
+    have come by https.
+    """
 
     method: str
     host: str
     origin: str | None
     fetch_site: str | None
     cookie: bool
+    secure: bool = False
 
 
-def is_allowed(origin: str, host: str, allowed: Collection[str]) -> bool:
-    """Named in the settings or, where none are, of the very host and port that was asked."""
+def is_allowed(origin: str, host: str, allowed: Collection[str], *, secure: bool = False) -> bool:
+    """Named in the settings or, where none are, of the very host and port that was asked. Who asks by https is not on
+    a page that came by http, which anybody on the way could have written.
+    """
     if allowed:
         return origin in allowed
-    return origin in (f"http://{host}", f"https://{host}")
+    return origin == f"https://{host}" or (not secure and origin == f"http://{host}")
 
 
 def may_write(asked: Asked, allowed: Collection[str]) -> bool:
@@ -33,11 +38,11 @@ def may_write(asked: Asked, allowed: Collection[str]) -> bool:
         return True
     if asked.fetch_site in OWN:
         return True
-    return asked.origin is not None and is_allowed(asked.origin, asked.host, allowed)
+    return asked.origin is not None and is_allowed(asked.origin, asked.host, allowed, secure=asked.secure)
 
 
 def may_connect(asked: Asked, allowed: Collection[str]) -> bool:
     """Whether a websocket may open: to a page of an allowed origin, or to a program that brings no cookie."""
     if asked.origin is None:
         return not asked.cookie
-    return is_allowed(asked.origin, asked.host, allowed)
+    return is_allowed(asked.origin, asked.host, allowed, secure=asked.secure)

@@ -3,7 +3,7 @@
 Streams are numbered without a gap, so what somebody missed is counted without reading it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from chat.domain import limits
@@ -32,6 +32,12 @@ def plan(resume: Resume, epoch: str, hello: Mapping[str, int], now: Mapping[str,
             budget -= max(0, step.upto - step.after)
         steps.append(step)
     return steps
+
+
+def cost(steps: Iterable[Tell | Reset]) -> float:
+    """In questions, each of which may read a page."""
+    missed = sum(max(0, step.upto - step.after) for step in steps if isinstance(step, Tell))
+    return 1 + missed / limits.PAGE
 
 
 def _step(

@@ -78,11 +78,17 @@ NEVER_DIRECT: Final = frozenset(
 
 
 def acting(context: Context) -> Account:
-    """The account that asks. Raises `Refused` when it may no longer, or when the session that it asks by has ended."""
+    """The account that asks. Raises `Refused` when it may no longer, or when the session that it asks by is over."""
     account = context.look(account_key(context.actor), Account)
-    if not account.name or not account.active or (context.session and context.session not in account.sessions):
+    if not account.name or not account.active or (context.session and not lasts(account, context.session, context.now)):
         raise Refused("unauthenticated")
     return account
+
+
+def lasts(account: Account, session: str, now: str) -> bool:
+    """Whether a session has neither ended nor expired."""
+    found = account.sessions.get(session)
+    return found is not None and now < found.expires
 
 
 def standing(room: Room, account: Account, actor: str) -> Role | None:
@@ -92,9 +98,14 @@ def standing(room: Room, account: Account, actor: str) -> Role | None:
     return "admin" if raised else role
 
 
-def may_see(room: Room, context: Context) -> None:
+def can_see(room: Room, context: Context) -> bool:
     """Anybody may know of a public room, only members of another."""
-    if not room.kind or (room.kind != "public" and context.actor not in room.members):
+    return room.kind == "public" or context.actor in room.members
+
+
+def may_see(room: Room, context: Context) -> None:
+    """Raises `Refused` alike whether the room is hidden or not there at all."""
+    if not can_see(room, context):
         raise Refused("not_found", "There is no such room, or you cannot see it.", field="room")
 
 

@@ -22,7 +22,7 @@ from chat.domain.accounts import (
 from chat.domain.errors import Refused
 from chat.domain.vocabulary import Event
 from chat.logic.mediator import Context
-from chat.logic.roles import acting
+from chat.logic.roles import acting, lasts
 
 Decided = tuple[Account, list[Event]]
 Folded = tuple[Account, list[Event]]
@@ -32,13 +32,18 @@ Folded = tuple[Account, list[Event]]
 
 def log_in(account: Account, command: LogIn, context: Context) -> Decided:
     """Every reason to refuse reads the same, so that nobody learns which names exist."""
-    usable = account.name and account.active and account.password and not account.spent
-    if not usable or account.password != command.password:
+    password = password_of(account)
+    if not password or password != command.password:
         raise Refused("wrong_credentials")
     return account, [
         *([PasswordSpent(account=command.account)] if account.one_time else []),
         *start_session(account, command.account, command.token, context),
     ]
+
+
+def password_of(account: Account) -> str:
+    """The hash of the password that lets its owner in; empty where none does."""
+    return account.password if account.name and account.active and not account.spent else ""
 
 
 def log_out(account: Account, command: LogOut, context: Context) -> Decided:
@@ -76,8 +81,12 @@ def living_session(account: Account, token: str, now: str) -> str | None:
     """The session that a token of this hash opens, if it does."""
     for name, session in account.sessions.items():
         if session.token == token:
-            return name if account.active and now < session.expires else None
+            return name if is_living(account, name, now) else None
     return None
+
+
+def is_living(account: Account, session: str, now: str) -> bool:
+    return account.active and lasts(account, session, now)
 
 
 def later(now: str, span: timedelta) -> str:

@@ -115,6 +115,11 @@ def _refuse(talk: Talk, frame: bytes, refusal: Refused, now: float) -> tuple[Tal
     return talk._replace(unreadable=bucket), deed
 
 
+def come_back_in(index: int, of: int) -> int:
+    """Milliseconds that one of so many who are sent away should wait: no more than 2,000 come back in a second."""
+    return 500 + index * max(1_000, of // 2) // of
+
+
 def ack(name: str, acknowledgement: bytes) -> bytes:
     """The frame of an acknowledgement that stands as JSON already."""
     head = b'{"type":"ack","id":' + _encode(name)

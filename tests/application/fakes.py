@@ -45,6 +45,8 @@ class CountedIds:
 
 
 class PlainPasswords:
+    pending = 0
+
     async def hash(self, password: str) -> str:
         return f"hash of {password}"
 

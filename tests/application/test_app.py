@@ -10,13 +10,14 @@ import pytest
 import structlog
 from starlette.requests import Request
 
-from chat.application import http
+from chat.application import buckets, http
 from chat.application.app import WRITER, application
 from chat.application.authentication import address_of, asked, credentials_of
 from chat.application.metrics import may_read
 from chat.domain.accounts import Me
 from chat.domain.errors import Refused, StoreError, Unavailable
 from chat.logic import keys
+from chat.logic.rates import STRANGERS, Rate
 from chat.logic.websocket import RESTARTING
 from tests.application.fakes import FakeWire, World, until, world
 from tests.logic.given import TABLES
@@ -100,6 +101,34 @@ async def test_a_store_that_fails_is_503_and_when_to_come_back(error: StoreError
     assert (await ask(here, "GET", "/api/me", headers=bearer(ann))).status == 200
 
 
+async def test_what_is_nobodys_is_looked_for_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buckets, "STRANGERS", Rate(1, 3))
+    here = await world(rate=20)
+    ann = await here.register("ann")
+    made_up = [{"authorization": f"Bearer nobody{number}.secret"} for number in range(4)]
+    assert [(await ask(here, "GET", "/api/me", headers=each)).status for each in made_up] == [401, 401, 401, 429]
+    here.faulty.calls.clear()
+    for path in ("/", "/web/app.js", "/api/welcome", "/api/me"):
+        told = await ask(here, "GET", path)
+        assert (told.status, told.body["code"], told.headers["retry-after"]) == (429, "too_fast", "1")
+    assert (await ask(here, "POST", "/api/log_in", b"{}")).status == 429
+    assert here.faulty.calls == []
+    assert [(await ask(here, "GET", path)).status for path in ("/healthz", "/readyz")] == [200, 200]
+    assert (await ask(here, "GET", "/api/me", headers=bearer(ann))).status == 200  # whoever is known goes on
+    assert (await ask(here, "GET", "/", client=("192.0.2.1", 1))).status == 200
+    here.clock.monotonic += 2
+    assert [(await ask(here, "GET", "/")).status for _ in range(3)] == [200, 200, 429]
+
+
+async def test_a_state_that_has_to_be_fetched_is_charged_to_the_address() -> None:
+    here = await world(rate=20)
+    ann = await here.register("ann")
+    here.forget()
+    assert (await ask(here, "GET", "/api/me", headers=bearer(ann))).status == 200
+    assert (await ask(here, "GET", "/api/me", headers=bearer(ann))).status == 200
+    assert here.node.allowances.strangers.look("127.0.0.1", here.clock.seconds()).level == STRANGERS.burst - 1
+
+
 async def test_a_command_is_answered_by_its_turn_and_by_no_other() -> None:
     here = await world()
     ann = await here.register("ann")
@@ -160,18 +189,10 @@ async def test_while_it_drains_a_command_is_to_be_asked_again() -> None:
 
 async def test_numbers_are_in_the_form_that_monitors_read() -> None:
     here = await world()
-    ann = await here.register("ann")
-    here.hub.enter(FakeWire(), ann, ann, {})
+    await here.register("ann")
     told = await ask(here, "GET", "/metrics")
-    assert told.headers["content-type"].startswith("text/plain; version=0.0.4")
-    lines = told.body.decode().splitlines()
-    values = dict(line.split(" ") for line in lines if not line.startswith("#"))
-    assert values["chat_sockets"] == values["chat_accounts_connected"] == "1"
-    assert values["chat_log_position"] == str(here.head)
-    assert (values["chat_turns_total"], values['chat_commands_total{outcome="ack"}']) == ("1", "1")
-    for name in {line.partition("{")[0].split(" ")[0] for line in lines if not line.startswith("#")}:
-        assert any(line.startswith(f"# HELP {name} ") for line in lines)
-        assert any(line.startswith(f"# TYPE {name} ") for line in lines)
+    assert told.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b'\nchat_commands_total{outcome="ack",type="register"} 1.0\n' in told.body
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,39 @@ def test_what_was_told_during_a_load_is_folded_into_what_it_brought_and_nothing_
 def test_the_least_recently_used_goes_first() -> None:
     cache = a_cache()
     keys = [room_key(f"{number}") for number in range(4)]
-    cache.admit(Loaded(0, dict.fromkeys(keys, NOTHING)))
+    cache.admit(Loaded(0, {key: stored(key, 1, Room()) for key in keys}))
     cache.get(keys[0])
     cache.bound = 2 * LEAST
     cache.trim()
     assert [key for key in keys if cache.entry(key)] == [keys[0], keys[3]]
+
+
+def test_what_was_never_written_pushes_nothing_out() -> None:
+    cache = a_cache()
+    keys = [room_key(f"{number}") for number in range(4)]
+    cache.admit(Loaded(1, {key: stored(key, 1, Room()) for key in keys[:2]}))
+    made_up = [room_key(f"made up {number}") for number in range(100)]
+    for key in made_up:
+        cache.admit(Loaded(1, {key: NOTHING}))
+        cache.get(key)
+    cache.bound = 3 * LEAST
+    cache.trim()
+    assert [key for key in keys if cache.entry(key)] == keys[:2]
+    assert len(cache) == 3
+
+
+def test_what_something_has_happened_to_is_no_longer_nothing() -> None:
+    cache = a_cache()
+    written, settled, folded = TEA, room_key("settled"), room_key("folded")
+    cache.admit(Loaded(0, {settled: NOTHING, folded: NOTHING}))
+    cache.settle(settled, Version(1, Room()), 1)
+    cache.fold(sent(2, 1, "folded"))
+    cache.admit(Loaded(2, {written: stored(written, 1, Room())}))
+    cache.get(settled)
+    cache.get(folded)
+    cache.bound = 2 * LEAST
+    cache.trim()
+    assert [key for key in (written, settled, folded) if cache.entry(key)] == [settled, folded]
 
 
 def test_large_states_count_for_what_they_are() -> None:

@@ -17,6 +17,7 @@ from chat.domain.errors import Refused, StoreError, Unavailable
 from chat.domain.messages import SendMessage
 from chat.domain.rooms import AddMember, RemoveMember
 from chat.infra import hub
+from chat.logic import crowd as crowds
 from chat.logic.websocket import UNANSWERED
 from tests.application.fakes import LATER, FakeWire, World, until, world
 from tests.logic.given import TABLES
@@ -324,3 +325,79 @@ async def test_a_socket_that_never_says_hello_is_let_go_when_too_much_is_kept_fo
         assert wire.frames == []
         wire.on_lost()
         await serving
+
+
+# ---- how many there may be
+
+
+async def crowd(here: World, account: str, address: str, number: int) -> list[FakeWire]:
+    """So many connections of one account, from one address."""
+    wires = []
+    for _ in range(number):
+        wire = FakeWire()
+        asker = Asker(account, account, LATER)
+        asyncio.create_task(Connection(here.node, wire, asker, DECODER, address).serve())  # noqa: RUF006
+        await wire.listening.wait()
+        wires.append(wire)
+    return wires
+
+
+async def test_one_account_does_not_hold_all_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "OF_ACCOUNT", 3)
+    here, ann, bob, _ = await tea(rate=1_000)
+    wires = await crowd(here, ann, "there", 3)
+    with pytest.raises(Refused) as refused:
+        await Connection(here.node, FakeWire(), Asker(ann, ann, LATER), DECODER, "elsewhere").serve()
+    assert refused.value.code == "full"
+    wires += await crowd(here, bob, "there", 1)
+    wires[0].on_lost()
+    await until(lambda: len(here.hub) == 3)
+    wires += await crowd(here, ann, "there", 1)
+    for wire in wires:
+        wire.on_lost()
+    await until(lambda: not len(here.hub))
+    assert (here.hub.count_of(ann), here.hub.count_at("there")) == (0, 0)
+
+
+async def test_one_address_does_not_hold_all_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "AT_ADDRESS", 1)
+    here, ann, bob, _ = await tea(rate=1_000, sockets=8)
+    wires = await crowd(here, ann, "there", 2)
+    with pytest.raises(Refused):
+        await Connection(here.node, FakeWire(), Asker(bob, bob, LATER), DECODER, "there").serve()
+    wires += await crowd(here, bob, "elsewhere", 1)
+    for wire in wires:
+        wire.on_lost()
+    await until(lambda: not len(here.hub))
+
+
+async def test_a_long_resume_is_put_off_when_too_much_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            waited.append(round(seconds, 3))
+        await asyncio.tasks.sleep(0)
+
+    here, ann, _, room = await tea(rate=1)
+    await here.turn(*((ann, send(room, f"{number}")) for number in range(150)))
+    async with connected(here, ann) as wire:
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        for _ in range(8):
+            wire.say("resume", epoch=here.node.epoch, rooms={room: 0})
+        await until(lambda: [frame["type"] for frame in wire.frames].count("caught_up") == 8)
+        monkeypatch.undo()
+    assert waited == [0.171, 0.424]
+
+
+async def test_hello_is_put_off_when_there_were_too_many() -> None:
+    here, ann, bob, _ = await tea(rate=1)
+    for _ in range(5):
+        async with connected(here, ann):
+            pass
+    wire, serving = connect(here, ann)
+    async with connected(here, bob):
+        assert wire.frames == []
+    assert here.node.allowances.questions.book(ann, 0) == pytest.approx(0.4)
+    serving.cancel()
+    await asyncio.wait([serving])

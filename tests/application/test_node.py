@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from chat.application import buckets, node
-from chat.application.buckets import Buckets
+from chat.application import health, node
 from chat.application.queue import Outcome
 from chat.domain.errors import Refused, Unavailable
 from chat.domain.messages import SendMessage
@@ -17,8 +16,7 @@ from chat.domain.rooms import Room
 from chat.logic import presence
 from chat.logic.keys import account_key, room_key
 from chat.logic.mediator import Version
-from chat.logic.rates import Rate
-from tests.application.fakes import FakeClock, FakeWire, World, until, world
+from tests.application.fakes import FakeWire, World, until, world
 
 
 async def tea(**settings: Any) -> tuple[World, str, str, str]:
@@ -110,7 +108,7 @@ async def test_many_are_sent_away_in_waves(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_what_nobody_told_of_is_found_by_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "POLL", 0.001)
+    monkeypatch.setattr(health, "POLL", 0.001)
     here, ann, _, room = await tea()
     other = World(type(here.faulty)(here.store.memory), ids="other")
     await other.node.start()
@@ -133,62 +131,12 @@ async def test_what_nobody_told_of_is_found_by_looking(monkeypatch: pytest.Monke
     assert [line["event"] for line in logs] == ["the log cannot be read"]
 
 
-# ---- rates
-
-
-def refusal(spender: Buckets, name: str) -> float | None:
-    try:
-        spender.spend(name)
-    except Refused as refused:
-        return refused.retry_after if refused.code == "too_fast" else -1.0
-    return None
-
-
-def test_a_bucket_is_of_one_name_and_fills_again() -> None:
-    clock = FakeClock()
-    spender = Buckets(Rate(2, 4), clock)
-    assert [refusal(spender, "ann") for _ in range(5)] == [None, None, None, None, 0.5]
-    assert refusal(spender, "bob") is None
-    clock.monotonic += 0.5
-    assert [refusal(spender, "ann") for _ in range(2)] == [None, 0.5]
-    clock.monotonic += 60
-    assert [refusal(spender, "ann") for _ in range(5)] == [None, None, None, None, 0.5]
-
-
-def test_whoever_rested_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buckets, "REMEMBERED", 2)
-    spender = Buckets(Rate(1, 1), FakeClock())
-    spender.spend("ann")
-    spender.spend("bob")
-    assert refusal(spender, "ann")
-    spender.spend("cat")
-    assert len(spender) == 2
-    assert refusal(spender, "ann")
-    spender.spend("bob")  # was forgotten
-
-
-def test_a_rate_of_0_is_no_limit() -> None:
-    spender = Buckets(Rate(0, 0), FakeClock())
-    for _ in range(1_000):
-        spender.spend("ann")
-    assert len(spender) == 0
-
-
-async def test_a_rate_below_one_lets_one_through() -> None:
-    here = await world(rate=0.2)
-    ann = "ann"
-    here.node.submit(here.waiting(ann, SendMessage(id="1", room="x", text="hi"), lambda _: None))
-    with pytest.raises(Refused) as refused:
-        here.node.submit(here.waiting(ann, SendMessage(id="2", room="x", text="hi"), lambda _: None))
-    assert refused.value.retry_after == 5.0
-
-
 # ---- presence and typing
 
 
 async def tick(here: World) -> None:
     """What the node does once a second."""
-    here.node.tell_presence()
+    here.node.presence.tell()
     here.hub.flush()
 
 
@@ -254,8 +202,8 @@ async def test_typing_is_told_once_in_three_seconds() -> None:
     writer, reader = enter(here, ann, room), enter(here, bob, room)
     for seconds in (0, 1, 1.9, 0.2):
         here.clock.monotonic += seconds
-        here.node.tell_typing(ann, room)
-        here.node.tell_typing(ann, room)
+        here.node.presence.tell_typing(ann, room)
+        here.node.presence.tell_typing(ann, room)
     here.hub.flush()
     typing = [frame for frame in reader.frames if frame["type"] == "typing"]
     assert typing == [{"type": "typing", "room": room, "account": ann}] * 2

@@ -1,12 +1,19 @@
 """Which pages may act with somebody's cookie, and what a proxy is believed."""
 
+import http.client
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from starlette.requests import HTTPConnection
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from chat.application.authentication import asked
+from chat.logic.origins import may_connect, may_write
+from tests.application.test_app import scope
 from tests.client import PASSWORD, Account, Response, register, request
 from tests.running import Server, running
 
@@ -69,6 +76,31 @@ def test_nobody_is_logged_in_from_another_page(server: Server, bob: Account) -> 
         response = request(server.address, "POST", f"/api/{command}", body, {**JSON, "Origin": EVIL})
         assert (response.status, response.json["code"]) == (403, "forbidden")
         assert "set-cookie" not in response.headers
+
+
+@pytest.mark.parametrize(("scheme", "origin", "allowed"), [("https", "https", True), ("https", "http", False)])
+def test_on_https_a_page_that_came_by_http_is_from_elsewhere(scheme: str, origin: str, allowed: bool) -> None:
+    """Whoever stands on the way could have written it."""
+    headers = {"host": "x", "cookie": "__Host-session=c", "origin": f"{origin}://x", "sec-fetch-site": "cross-site"}
+    page = HTTPConnection(scope("http", "/", headers, scheme=scheme, method="POST"))
+    assert may_write(asked(page), ()) is allowed
+    page = HTTPConnection(scope("websocket", "/ws", headers, scheme=scheme.replace("http", "ws")))
+    assert may_connect(asked(page), ()) is allowed
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_several_origins_none_counts(server: Server, bob: Account, order: tuple[int, int]) -> None:
+    connection = http.client.HTTPConnection(urlsplit(server.address).netloc, timeout=30)
+    connection.putrequest("POST", "/api/rename_account")
+    body = b'{"name":"bob"}'
+    beside = {**JSON, "Cookie": f"session={bob.token}", "Content-Length": str(len(body))}
+    both = (server.address, EVIL)
+    for name, value in [*beside.items(), *(("Origin", both[index]) for index in order)]:
+        connection.putheader(name, value)
+    connection.endheaders(body)
+    status = Response(connection.getresponse()).status
+    connection.close()
+    assert status == 403
 
 
 async def status_of(address: str, headers: dict[str, str]) -> int | str:
@@ -142,6 +174,17 @@ async def test_named_origins_are_the_only_ones(behind_proxy: Server) -> None:
 def test_who_is_no_proxy_is_not_believed(server: Server, bob: Account) -> None:
     response = log_in(server, "bob", **{"X-Forwarded-Proto": "https"})
     assert response.headers["set-cookie"].startswith("session=")
+
+
+def test_a_proxy_that_is_not_named_is_not_believed_though_others_are(tmp_path: Path) -> None:
+    with running(tmp_path, "--proxies", "10.0.0.0/8 192.0.2.1", "--registration", "open", database="memory:") as server:
+        register(server.address, "owner")
+        for claim in ("192.0.2.7", "10.0.0.1", "127.0.0.1, 10.0.0.1"):
+            response = log_in(server, "owner", **{"X-Forwarded-Proto": "https", "X-Forwarded-For": claim})
+            assert response.headers["set-cookie"].startswith("session=")
+            assert "secure" not in response.headers["set-cookie"].lower()
+            plain = {"Cookie": f"session={response.json['token']}", "X-Forwarded-Proto": "https"}
+            assert request(server.address, "GET", "/api/me", None, plain).status == 200
 
 
 def test_limits_count_the_address_that_a_proxy_names(behind_proxy: Server) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chat.application.reading import ROUNDS
+from chat.application.reading import AT_ONCE, ROUNDS
 from chat.domain.accounts import Account, Me
 from chat.domain.errors import Refused, Unavailable
 from chat.domain.messages import ListMessages, SearchMessages, SendMessage
@@ -133,3 +133,28 @@ async def test_a_page_is_of_the_moment_when_its_rows_are_read() -> None:
     assert len(found["messages"]) == 5
     with pytest.raises(Refused):
         await here.node.ask(ListMessages(room=room), bob)
+
+
+async def test_many_rooms_are_looked_at_a_few_at_a_time() -> None:
+    here, ann, bob, _ = await tea()
+    rooms = [await here.room(ann, bob) for _ in range(2 * AT_ONCE + 1)]
+    await here.turn(*((ann, SendMessage(id=f"to {room}", room=room, text="hi")) for room in rooms))
+    here.faulty.calls.clear()
+    told = await here.node.ask(ListRooms(), bob)
+    assert [shown["unread"] for shown in told["rooms"]] == [1] * len(rooms)
+    assert here.faulty.calls == ["find"] * 3
+
+
+async def test_one_account_asks_the_store_for_one_thing_at_a_time() -> None:
+    here, ann, bob, room = await tea()
+    await here.do(ann, AddMember(id="1", room=room, account=bob))
+    here.faulty.gates["find"] = asyncio.Event()
+    asking = [asyncio.create_task(here.node.ask(ListMessages(room=room), name)) for name in (ann, ann, bob)]
+    here.faulty.calls.clear()
+    await until(lambda: len(here.faulty.calls) == 2)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert here.faulty.calls == ["find"] * 2  # one of each
+    here.faulty.gates["find"].set()
+    await asyncio.gather(*asking)
+    assert here.faulty.calls == ["find"] * 3

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import structlog
 
-from chat.application import queue as lines
+from chat.application import turn
 from chat.application.codec import FORMAT
-from chat.application.queue import Again, Outcome, Queue, Waiting
+from chat.application.queue import Again, Outcome
 from chat.application.turn import BATCH, ROUNDS, Outdated
 from chat.domain.errors import Poisoned, Refused, Unavailable
 from chat.domain.log import Writes
@@ -17,7 +17,7 @@ from chat.domain.messages import DeleteMessage, EditMessage, SendMessage
 from chat.domain.rooms import CreateRoom, JoinRoom, RenameRoom, Room
 from chat.infra.stores.memory import Memory
 from chat.logic import keys, words
-from chat.logic.keys import room_key
+from chat.logic.keys import account_key, room_key
 from chat.logic.mediator import Context
 from tests.application.fakes import FakeWire, FaultyStore, World, until, world
 from tests.logic.given import TABLES
@@ -253,6 +253,22 @@ async def test_a_rule_that_never_has_enough_is_refused_in_the_end() -> None:
     assert [line["event"] for line in logs] == ["states are still missing"]
 
 
+async def test_a_state_that_cannot_be_read_refuses_those_who_need_it_and_nobody_else() -> None:
+    here, ann, bob, room = await tea()
+    states = here.store.memory.fold.states
+    sound = states[account_key(bob)]
+    states[account_key(bob)] = sound._replace(state=b"\x00" + sound.state[1:])
+    here.forget()
+    wishes = [(account, send(room, text)) for account, text in ((ann, "one"), (bob, "two"), (ann, "three"))]
+    with structlog.testing.capture_logs() as logs:
+        outcomes = await here.turn(*wishes)
+    assert [isinstance(outcome, bytes) for outcome in outcomes] == [True, False, True]
+    assert code(outcomes[1]) == "internal"
+    assert [line["event"] for line in logs] == ["a turn broke"] * 2 + ["a command breaks its turn"]
+    states[account_key(bob)] = sound
+    assert seq((await here.turn(wishes[1]))[0]) == seq(outcomes[2]) + 1
+
+
 # ---- another node on the same store
 
 
@@ -298,53 +314,7 @@ async def test_a_node_that_is_older_than_the_log_stops_deciding() -> None:
     assert not here.store.memory.lock.locked()
 
 
-# ---- the line in front of it
-
-
-def queued(actor: str, number: int) -> Waiting:
-    return Waiting(send("room", f"{number}"), actor, "", "", lambda _: None)
-
-
-async def test_everybody_in_turn_gets_one_command_in() -> None:
-    line = Queue()
-    for number in range(5):
-        line.put(queued("flooder", number))
-    line.put(queued("bob", 0))
-    line.put(queued("cat", 0))
-    line.put(queued("bob", 1))
-    batch = await line.take(6)
-    assert [waiting.actor for waiting in batch] == ["flooder", "bob", "cat", "flooder", "bob", "flooder"]
-    assert [waiting.command.id for waiting in batch if waiting.actor == "flooder"] == ["send 0", "send 1", "send 2"]
-    assert len(line) == 2
-    line.put(queued("dan", 0))
-    assert [waiting.actor for waiting in await line.take(6)] == ["flooder", "dan", "flooder"]
-    assert len(line) == 0
-
-
-async def test_a_turn_waits_for_a_first_command() -> None:
-    line = Queue()
-    taking = asyncio.create_task(line.take(10))
-    await asyncio.sleep(0)
-    assert not taking.done()
-    line.put(queued("ann", 0))
-    assert len(await taking) == 1
-
-
-async def test_too_much_of_one_account_or_of_all_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "LINE", 3)
-    monkeypatch.setattr(lines, "ALL", 5)
-    line = Queue()
-    for number in range(3):
-        line.put(queued("ann", number))
-    with pytest.raises(Refused) as refused:
-        line.put(queued("ann", 3))
-    assert (refused.value.code, refused.value.retry_after) == ("busy", 1.0)
-    line.put(queued("bob", 0))
-    line.put(queued("cat", 0))
-    with pytest.raises(Refused):
-        line.put(queued("dan", 0))
-    await line.take(1)
-    line.put(queued("dan", 0))
+# ---- one after the other
 
 
 async def test_turns_go_on_by_themselves_with_so_many_commands_each() -> None:
@@ -359,6 +329,27 @@ async def test_turns_go_on_by_themselves_with_so_many_commands_each() -> None:
     assert here.node.cursor.position == here.head
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_commands_that_lead_to_very_many_events_are_committed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, ann, _, room = await tea()
+    monkeypatch.setattr(turn, "EVENTS", 3)
+    here.faulty.calls.clear()
+    outcomes = await here.turn(*((ann, send(room, f"{number}")) for number in range(8)))
+    assert [seq(outcome) for outcome in outcomes] == list(range(4, 12))
+    assert here.faulty.calls == ["begin", "commit"] * 3
+    assert here.node.cursor.position == here.head
+
+
+async def test_the_part_of_a_turn_that_was_committed_stays_when_the_next_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, ann, _, room = await tea()
+    monkeypatch.setattr(turn, "EVENTS", 2)
+    here.faulty.faults["commit"] = [None, Unavailable("gone")]
+    outcomes = await here.turn(*((ann, send(room, f"{number}")) for number in range(4)))
+    assert [isinstance(outcome, bytes) for outcome in outcomes] == [True, True, False, False]
+    assert {code(outcome) for outcome in outcomes[2:]} == {"unavailable"}
 
 
 # ---- what is told

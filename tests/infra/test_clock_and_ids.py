@@ -1,5 +1,6 @@
 """Time that is not set back, and ids that sort by it."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,6 +44,15 @@ def test_a_jump_of_the_machines_clock_is_logged_once_and_ignored(
     with structlog.testing.capture_logs() as logs:
         here.now()
     assert logs == []
+
+
+def test_time_goes_on_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = SystemClock()
+    before = datetime.fromisoformat(here.now())
+    told = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda which: told(which) + (3_600 if which == clock.SLEEPLESS else 0))
+    after = datetime.fromisoformat(here.now())
+    assert timedelta(hours=1) <= after - before < timedelta(hours=1, seconds=5)
 
 
 def test_ids_are_new_and_sort_by_when_they_were_made() -> None:

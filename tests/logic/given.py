@@ -138,7 +138,7 @@ class Asked(NamedTuple):
     def holding(self, *found: list[Row]) -> "Asked":
         """What becomes of the rows when the store has found these."""
         assert isinstance(self.answer, Find)
-        return self._replace(answer=self.answer.then(found, self.context))
+        return self._replace(answer=self.answer.then([self.answer.each(rows) for rows in found], self.context))
 
     def refused(self, code: str, field: str | None = None) -> None:
         assert self.refusal is not None, f"it was answered: {self.answer}"

@@ -252,6 +252,7 @@ def test_ones_sessions_are_listed_while_they_last() -> None:
 
 def test_invitations_are_listed_while_they_can_be_used() -> None:
     world = given(
+        TEA,
         InviteCreated(invite="open", by="olga", uses=3, expires=MUCH_LATER, rooms=("tea",)),
         InviteUsed(invite="open"),
     )
@@ -271,6 +272,14 @@ def test_invitations_are_listed_while_they_can_be_used() -> None:
             ]
         }
     )
+
+
+def test_an_invitation_names_no_room_that_the_asker_cannot_see() -> None:
+    opens = InviteCreated(invite="open", by="olga", uses=3, expires=MUCH_LATER, rooms=("club", "nowhere", "tea"))
+    world = given(TEA, CLUB, opens, MemberAdded(room="club", account="olga", role="owner"))
+    for asker, rooms in (("adam", ["tea"]), ("olga", ["club", "tea"])):
+        [shown] = world.asks(asker, ListInvites()).holding([row("invite:open")]).answer["invites"]
+        assert shown["rooms"] == rooms
 
 
 def test_who_was_deactivated_stays_a_member_under_their_name() -> None:

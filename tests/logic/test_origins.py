@@ -30,6 +30,14 @@ def test_an_origin_is_allowed_where_it_is_the_host_that_was_asked(origin: str, y
     assert is_allowed(origin, "chat.example", ()) is yes
 
 
+def test_what_was_asked_by_https_is_not_for_a_page_that_came_by_http() -> None:
+    assert is_allowed(HERE, "chat.example", (), secure=True)
+    assert not is_allowed("http://chat.example", "chat.example", (), secure=True)
+    page = asked("http://chat.example", "cross-site")._replace(secure=True)
+    assert not may_write(page, ())
+    assert not may_connect(page, ())
+
+
 def test_where_origins_are_named_only_these_are_allowed() -> None:
     assert is_allowed("https://app.example", "chat.example", NAMED)
     assert not is_allowed(HERE, "chat.example", NAMED)

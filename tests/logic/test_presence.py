@@ -1,6 +1,6 @@
-"""Who is there, and who is writing."""
+"""Who is there."""
 
-from chat.logic.presence import GRACE, TYPING_PAUSE, tick, typing
+from chat.logic.presence import GRACE, tick
 
 
 def test_who_connects_comes_online_once() -> None:
@@ -22,16 +22,3 @@ def test_who_comes_back_in_time_was_never_away() -> None:
 
 def test_one_comes_while_another_goes() -> None:
     assert tick({"ann": 0.0}, ["bob"], 31.0) == ({"bob": 31.0}, ["bob"], ["ann"])
-
-
-def test_who_types_is_told_of_once_in_a_while() -> None:
-    told, tell = typing({}, "ann", "tea", 0.0)
-    assert (told, tell) == ({("ann", "tea"): 0.0}, True)
-    assert typing(told, "ann", "tea", TYPING_PAUSE - 0.1) == (told, False)
-    assert typing(told, "ann", "tea", TYPING_PAUSE) == ({("ann", "tea"): TYPING_PAUSE}, True)
-
-
-def test_who_types_elsewhere_or_is_another_is_told_of_by_itself() -> None:
-    told = {("ann", "tea"): 0.0}
-    assert typing(told, "ann", "club", 1.0) == (told | {("ann", "club"): 1.0}, True)
-    assert typing(told, "bob", "tea", 1.0) == (told | {("bob", "tea"): 1.0}, True)

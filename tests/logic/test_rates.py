@@ -1,6 +1,8 @@
 """Token buckets: how often somebody may do something."""
 
-from chat.logic.rates import Bucket, Rate, full, take
+import pytest
+
+from chat.logic.rates import OWN_TRIES, SHARED_TRIES, Bucket, Rate, book, full, give_back, take, try_password
 
 TWENTY = Rate(20, 40)
 
@@ -40,3 +42,62 @@ def test_a_bucket_never_holds_more_than_its_burst() -> None:
 
 def test_a_rate_of_nothing_lifts_the_limit() -> None:
     assert take(Bucket(0, 0), Rate(0, 0), 0) == (Bucket(0, 0), 0.0)
+
+
+def test_what_was_not_done_is_given_back_and_no_more() -> None:
+    assert give_back(Bucket(38.5, 1), TWENTY) == Bucket(39.5, 1)
+    assert give_back(Bucket(39.5, 1), TWENTY) == Bucket(40, 1)
+
+
+def test_what_is_put_off_waits_for_those_before_it() -> None:
+    bucket, wait = book(full(TWENTY, 0), TWENTY, 0, 30)
+    assert (bucket, wait) == (Bucket(10, 0), 0.0)
+    bucket, wait = book(bucket, TWENTY, 0, 30)
+    assert (bucket, wait) == (Bucket(-20, 0), 1.0)
+    bucket, wait = book(bucket, TWENTY, 0.5, 30)
+    assert (bucket, wait) == (Bucket(-40, 0.5), 2.0)
+    assert take(bucket, TWENTY, 2.5)[1] == 1 / 20
+
+
+def test_nothing_is_put_off_where_there_is_no_limit() -> None:
+    assert book(Bucket(0, 0), Rate(0, 0), 0, 1_000) == (Bucket(0, 0), 0.0)
+
+
+class Guessing:
+    """Log-ins at one account, from several addresses."""
+
+    def __init__(self) -> None:
+        self.own: dict[str, Bucket] = {}
+        self.shared = full(SHARED_TRIES, 0)
+
+    def wait(self, address: str, now: float = 0) -> float:
+        own = self.own.get(address, full(OWN_TRIES, now))
+        self.own[address], self.shared, wait = try_password(own, self.shared, now)
+        return wait
+
+
+def test_who_guesses_alone_has_its_own_tries_and_all_the_shared_ones() -> None:
+    guessing = Guessing()
+    assert [guessing.wait("there") for _ in range(26)] == [0.0] * 25 + [5.0]
+
+
+def test_many_who_guess_share_what_is_beyond_their_own() -> None:
+    guessing = Guessing()
+    allowed = sum(guessing.wait(f"place {index % 100}") == 0 for index in range(10_000))
+    assert allowed == 100 * 5 + 20
+    assert sum(guessing.wait(f"place {index % 100}", 30.0) == 0 for index in range(10_000)) == 6
+
+
+def test_nobody_is_kept_out_by_those_who_guess_elsewhere() -> None:
+    guessing = Guessing()
+    for index in range(600):
+        guessing.wait(f"place {index % 100}")
+    assert guessing.wait("place 1")
+    assert [guessing.wait("home") for _ in range(5)] == [0.0] * 5
+    assert guessing.wait("home", 60.0) == 0.0
+
+
+def test_the_wait_is_the_shorter_of_the_two() -> None:
+    empty = Bucket(0, 0)
+    assert try_password(empty, empty, 0)[2] == 5.0
+    assert try_password(Bucket(0.99, 0), empty, 0)[2] == pytest.approx(0.6)

@@ -4,7 +4,7 @@ import pytest
 
 from chat.domain import limits
 from chat.domain.frames import Reset, Resume
-from chat.logic.resume import Tell, plan
+from chat.logic.resume import Tell, cost, plan
 
 
 def told(seen: int, hello: int = 10, now: int = 10, epoch: str = "e") -> Tell | Reset:
@@ -61,3 +61,9 @@ def test_a_room_that_is_too_much_leaves_the_others_their_share() -> None:
     seqs = {"large": limits.RESUME_ROOM + 1, "small": 5}
     steps = plan(Resume("e", dict.fromkeys(seqs, 0)), "e", seqs, seqs)
     assert steps == [Reset("large", limits.RESUME_ROOM + 1, "too_many"), Tell("small", 0, 5)]
+
+
+def test_a_resume_costs_what_it_reads() -> None:
+    assert cost([]) == 1
+    assert cost([Reset("tea", 3, "epoch"), Tell("club", 5, 5), Tell("late", 9, 7)]) == 1
+    assert cost([Tell("tea", 0, 1_000), Tell("club", 10, 60)]) == 11.5

@@ -10,6 +10,7 @@ from chat.domain.accounts import (
     EndSession,
     LogIn,
     LogOut,
+    Me,
     PasswordSet,
     PasswordSpent,
     Session,
@@ -19,7 +20,7 @@ from chat.domain.accounts import (
 )
 from chat.domain.messages import SendMessage
 from chat.domain.vocabulary import Event
-from chat.logic.sessions import later, living_session
+from chat.logic.sessions import later, living_session, password_of
 from tests.logic.given import EARLIER, NOW, TEA, Given, given, sessions
 
 IN_90_DAYS = "2026-05-01T12:00:00.000000Z"
@@ -46,6 +47,15 @@ def test_every_reason_not_to_let_somebody_in_reads_the_same(account: str) -> Non
     world = given(PasswordSet(account="gone", password="hash"))
     refusal = world.when(account, LogIn(account=account, password="hash", token="token")).refusal
     assert str(refusal) == "wrong_credentials: The name or the password is wrong."
+
+
+def test_there_is_a_password_for_whoever_may_log_in_and_for_nobody_else() -> None:
+    gone = PasswordSet(account="gone", password="hash")
+    world = given(KNOWN, PasswordSet(account="bob", password="hash", one_time=True), gone)
+    people = ("ann", "bob", "gone", "robot", "unheard-of")
+    found = [password_of(world.look(f"account:{name}", Account)) for name in people]
+    assert found == ["hash", "hash", "", "", ""]
+    assert password_of(world.after(PasswordSpent(account="bob")).look("account:bob", Account)) == ""
 
 
 def test_a_password_replaced_while_it_was_verified_lets_nobody_in() -> None:
@@ -83,6 +93,15 @@ def test_a_session_that_has_ended_wishes_for_nothing_more() -> None:
     said = SendMessage(room="tea", text="hi")
     world.when("ann", said, session="here").refused("unauthenticated")
     assert world.when("ann", said, session="there").refusal is None
+
+
+def test_a_session_that_has_expired_wishes_for_nothing_and_is_told_nothing() -> None:
+    world = given(TEA, sessions("ann", "here"))
+    expires = ann(world).sessions["here"].expires
+    said = SendMessage(room="tea", text="hi")
+    world.when("ann", said, session="here", now=expires).refused("unauthenticated")
+    world.asks("ann", Me(), session="here", now=expires).refused("unauthenticated")
+    assert world.when("ann", said, session="here").refusal is None
 
 
 def test_one_ends_ones_own_sessions() -> None:

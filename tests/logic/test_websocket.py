@@ -9,7 +9,7 @@ from chat.domain.messages import ListMessages, SendMessage
 from chat.logic import websocket
 from chat.logic.doors import decoder
 from chat.logic.rates import CHATTER, MALFORMED
-from chat.logic.websocket import Ask, HangUp, Replay, Say, Submit, Talk, TellTyping, receive
+from chat.logic.websocket import Ask, HangUp, Replay, Say, Submit, Talk, TellTyping, come_back_in, receive
 
 DOOR = decoder([SendMessage, ListMessages, Resume, Typing, Ping])
 SEND = b'{"type":"send_message","id":"1","room":"tea","text":"hi"}'
@@ -142,6 +142,14 @@ def test_an_answer_is_framed_with_its_id() -> None:
     assert websocket.answer("1", content) == (
         b'{"type":"answer","id":"1","answer":{"messages":[{"seq":5}],"more":false}}'
     )
+
+
+def test_those_who_are_sent_away_come_back_one_after_the_other() -> None:
+    assert come_back_in(0, 1) == 500
+    assert [come_back_in(index, 4) for index in range(4)] == [500, 750, 1_000, 1_250]
+    many = [come_back_in(index, 10_000) for index in range(10_000)]
+    assert (min(many), max(many)) == (500, 5_499)
+    assert max(sum(start <= each < start + 1_000 for each in many) for start in range(0, 6_000, 100)) == 2_000
 
 
 def test_a_refusal_is_framed_with_what_it_knows() -> None:

@@ -1,0 +1,72 @@
+"""Whether this node should get traffic, and what it does by itself to find out.
+
+It looks at the log every POLL seconds, and at once when a turn was left in doubt. After trouble with a turn it tries
+the store until that takes writes again, since nobody may be sending meanwhile.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from chat.application.ports import Clock, Store
+from chat.application.turn import Turns
+from chat.domain.errors import Refused, StoreError
+from chat.domain.log import LogInfo
+
+POLL: Final = 5.0  # seconds between two looks at the log for what nobody told
+PROBE: Final = 1.0  # seconds between two tries of a store that did not take a turn
+BEHIND: Final = 30.0  # seconds without a look at the log
+
+log = structlog.get_logger(__name__)
+
+
+class Health:
+    def __init__(self, turns: Turns, store: Store, clock: Clock) -> None:
+        self._turns = turns
+        self._store = store
+        self._clock = clock
+        self._looked_at = clock.seconds()
+        self._looking: asyncio.Future[LogInfo] | None = None
+
+    async def poll(self) -> None:
+        """Until cancelled."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._turns.in_doubt.wait(), POLL)
+            self._turns.in_doubt.clear()
+            try:
+                await self._turns.catch_up()
+                self._looked_at = self._clock.seconds()
+            except StoreError as error:
+                log.warning("the log cannot be read", error=str(error))
+
+    async def probe(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(PROBE)
+            if self._turns.in_trouble:
+                with suppress(StoreError):
+                    await self._turns.probe()
+
+    async def check(self) -> None:
+        """Raises `Refused` `unavailable` with what is wrong."""
+        if self._turns.in_trouble:
+            raise _unavailable("The store takes nothing new.")
+        if self._clock.seconds() - self._looked_at > BEHIND:
+            raise _unavailable("This node does not know what is new.")
+        try:
+            await self._look()
+        except StoreError:
+            raise _unavailable("The store cannot be used.") from None
+
+    async def _look(self) -> None:
+        """However many ask at a time, the store is asked once. Raises `StoreError`."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(self._store.read_info())
+        await asyncio.shield(self._looking)
+
+
+def _unavailable(detail: str) -> Refused:
+    return Refused("unavailable", detail, retry_after=1.0)

@@ -1,0 +1,35 @@
+"""One at a time for each name: what an account asks of the store waits for what it asked before."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from chat.domain.errors import Refused
+
+WAITING: Final = 64  # of one name
+
+
+class Turnstile:
+    def __init__(self) -> None:
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """Names for which somebody waits or works."""
+        return len(self._locks)
+
+    @asynccontextmanager
+    async def of(self, name: str) -> AsyncIterator[None]:
+        """Raises `Refused` `busy` when too many wait."""
+        if self._counts[name] > WAITING:
+            raise Refused("busy", retry_after=1.0)
+        self._counts[name] += 1
+        try:
+            async with self._locks.setdefault(name, asyncio.Lock()):
+                yield
+        finally:
+            self._counts[name] -= 1
+            if not self._counts[name]:
+                del self._counts[name], self._locks[name]
