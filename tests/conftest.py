@@ -1,15 +1,23 @@
 """What every test has: the event loop that async tests run on, and the marker for tools that may be missing.
 
-A test that needs RabbitMQ, PostgreSQL, Chromium or Node says so, `@pytest.mark.requires("rabbitmq")`, and is
-skipped where tests/run did not find it.
+A test that needs a tool says so, `@pytest.mark.requires("rabbitmq")`, and is skipped where tests/run did not find it:
+
+    rabbitmq, postgresql, chromium, node
+    cc          a C compiler
+    faketime    libfaketime; CHAT_TEST_FAKETIME is its path
+    netns       the right to make network namespaces: root's
+    mount       the right to mount a tmpfs: root's, here or in `unshare -rm`
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
-TOOLS = frozenset({"rabbitmq", "postgresql", "chromium", "node"})
+from tests import canaries
+
+TOOLS = frozenset({"rabbitmq", "postgresql", "chromium", "node", "cc", "faketime", "netns", "mount"})
 
 # A shared machine may stall for longer than any deadline.
 settings.register_profile("chat", settings(), deadline=None)
@@ -19,6 +27,13 @@ settings.load_profile("chat")
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def logs_keep_secrets() -> Iterator[None]:
+    yield
+    found = canaries.leaks()
+    assert not found, "\n".join(found)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

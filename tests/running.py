@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+
+from tests import canaries
 
 ROOT: Final = Path(__file__).parent.parent
 WITHIN: Final = 20.0  # seconds that anything may take before a test gives up on it
@@ -19,14 +21,15 @@ WITHIN: Final = 20.0  # seconds that anything may take before a test gives up on
 class Server:
     """One `chat.py`, started again on the same folder and port as often as a test likes."""
 
-    def __init__(self, folder: Path, *flags: str, database: str = "sqlite:chat.db") -> None:
+    def __init__(self, folder: Path, *flags: str, database: str = "sqlite:chat.db", host: str = "127.0.0.1") -> None:
         self.folder = folder
-        self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
+        self.port = free_port(host)
+        self.address = f"http://{host}:{self.port}"
         self.log = folder / "server.log"
+        canaries.watch(self.log)
         self.script = ROOT / "chat.py"
         self.environment: dict[str, str] = {}  # beside what a clean one has
-        self._flags = ("--port", str(self.port), "--database", database, "--log", "json", *flags)
+        self._flags = ("--host", host, "--port", str(self.port), "--database", database, "--log", "json", *flags)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,7 +48,7 @@ class Server:
                 stderr=log,
                 stdout=log,
             )
-        wait_for(lambda: b'"listening"' in self.log.read_bytes()[written:] or self._ended(), "the server to listen")
+        wait_for(lambda: b"listening" in self.log.read_bytes()[written:] or self._ended(), "the server to listen")
         assert not self._ended(), self.log.read_text()[written:]
 
     def _ended(self) -> bool:
@@ -69,9 +72,25 @@ class Server:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
 
+def altered(folder: Path, *lines: str) -> Path:
+    """A `chat.py` before which these lines are run."""
+    script = folder / "altered.py"
+    first = ("import sys", f"sys.path.insert(0, {str(ROOT)!r})", "from runpy import run_path")
+    last = f"run_path({str(ROOT / 'chat.py')!r}, run_name='__main__')"
+    script.write_text("\n".join((*first, *lines, last)))
+    return script
+
+
 @contextmanager
-def running(folder: Path, *flags: str, database: str = "sqlite:chat.db") -> Iterator[Server]:
-    server = Server(folder, *flags, database=database)
+def running(
+    folder: Path,
+    *flags: str,
+    database: str = "sqlite:chat.db",
+    host: str = "127.0.0.1",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    server = Server(folder, *flags, database=database, host=host)
+    server.environment.update(environment or {})
     server.start()
     try:
         yield server
@@ -80,9 +99,9 @@ def running(folder: Path, *flags: str, database: str = "sqlite:chat.db") -> Iter
             server.kill()
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 

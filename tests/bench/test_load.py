@@ -1,6 +1,5 @@
 """The load finds what it is meant to find, and the benchmarks that are run by hand still run."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ SOUND = {
 }
 
 
-@pytest.mark.skipif(not shutil.which("cc"), reason="missing: a C compiler")
+@pytest.mark.requires("cc")
 def test_everybody_hears_everything_once_and_in_order(tmp_path: Path) -> None:
     place = Place(tmp_path, compile_load(tmp_path), accounts=5, rooms=1, members=5, messages=10)
     with place.serving() as asker:

@@ -8,13 +8,17 @@
     never_attempted   in the log, on a page or heard, and nobody's wish; or not as it was wished
 
 All but the first must be 0. What was attempted and never acknowledged may be in the log, once, or not.
+
+The histories of a run that fails are kept in the folder CHAT_TEST_HISTORIES; without it, in the test's own, of which
+pytest leaves the last three.
 """
 
 import json
+import os
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -229,6 +233,24 @@ def demand(histories: Sequence[History], stored: Stored, folder: Path, *, at_res
         some = "\n".join(f"  {fault.kind}: {fault.where}: {fault.what}" for fault in verdict.faults[:20])
         raise AssertionError(f"{verdict}\n{some}\nThe histories are in {folder}")
     return verdict
+
+
+def histories_in(folder: Path) -> Path:
+    """Where the histories of a test are kept whose own folder this is."""
+    kept = os.environ.get("CHAT_TEST_HISTORIES")
+    return Path(kept, folder.name) if kept else folder / "histories"
+
+
+@contextmanager
+def kept_when_it_fails(histories: Sequence[History], file: Path, folder: Path) -> Iterator[None]:
+    """Whatever fails within, an answer that never comes too. `file` is the SQLite file, `folder` for the histories."""
+    try:
+        yield
+    except BaseException as error:
+        if not folder.exists():  # else the verdict has brought them there
+            keep(histories, read_log(file), folder)
+            error.add_note(f"The histories are in {folder}")
+        raise
 
 
 def keep(histories: Sequence[History], stored: Stored, folder: Path) -> None:

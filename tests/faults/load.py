@@ -1,6 +1,7 @@
 """Clients as the contract wants them, under load: each sends with ids of its own, asks again with the same id after
-every reconnect, resumes its rooms, and keeps live events aside while it resumes. What it does and hears goes into the
-history that the checker judges. Seeded: the same seed does the same things, though not at the same moments.
+every reconnect, resumes its rooms, keeps live events aside while it resumes, and stays away as long as a server that
+restarts asks it to. What it does and hears goes into the history that the checker judges. Seeded: the same seed does
+the same things, though not at the same moments.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -19,29 +20,50 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from tests import canaries
 from tests.client import Account, register
 from tests.faults.checker import Attempt, History, Seen, Sent, Stored, Verdict, demand, read_log
 
 AGAIN: Final = {"unavailable", "busy", "too_fast", "internal"}  # refusals after which a client asks again
 LOST: Final = (OSError, WebSocketException, TimeoutError, EOFError)
 UNANSWERED: Final = 8  # commands that one client has open
+RESTARTING: Final = 1012
+
+Dial = Callable[[], Awaitable[socket.socket]]
 
 
 class Client:
-    """`pause` is the longest that it waits between two messages; `length` that of their texts."""
+    """`pause` is the longest that it waits between two messages; `length` that of their texts, in characters, and
+    `filler` most of these. `dial` makes its
+    connections, where it is not enough to know the address; `tag` tells it from others of its account.
+    """
 
-    def __init__(self, account: Account, seed: int, *, pause: float = 0.03, length: int = 40) -> None:
+    def __init__(
+        self,
+        account: Account,
+        seed: int,
+        *,
+        pause: float = 0.03,
+        length: int = 40,
+        filler: str = ".",
+        dial: Dial | None = None,
+        tag: str = "",
+    ) -> None:
         self.account = account
         self.history = History(account.id)
         self.pause = pause
         self.sending = True
         self.connections = 0
         self.closed: list[int | None] = []  # the codes of the connections that ended
+        self.hints: list[float] = []  # seconds that it was asked to stay away, and did
         self.resets: list[dict[str, Any]] = []
         self.latencies: list[float] = []
         self.last: dict[str, int] = {}  # the seq known of each room
         self.websocket: ClientConnection | None = None
+        self.dial = dial
+        self._name = account.name + tag
         self._length = length
+        self._filler = filler
         self._chance = Random(seed)
         self._numbers = count(1)
         self._unanswered: dict[str, Attempt] = {}
@@ -57,22 +79,36 @@ class Client:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            hints = len(self.hints)
             with suppress(*LOST):
                 await self._connect()
-            await asyncio.sleep(self._chance.uniform(0.02, 0.15))
+            away = self.hints[-1] if len(self.hints) > hints else self._chance.uniform(0.02, 0.15)
+            await asyncio.sleep(away)
 
     async def _connect(self) -> None:
         url = self.account.address.replace("http", "ws", 1) + "/ws"
         headers = {"Authorization": f"Bearer {self.account.token}"}
+        options: dict[str, Any] = {"sock": await self.dial()} if self.dial else {}
         async with connect(
-            url, additional_headers=headers, max_size=None, compression=None, ping_interval=None, close_timeout=1
+            url,
+            additional_headers=headers,
+            max_size=None,
+            compression=None,
+            ping_interval=None,
+            close_timeout=1,
+            **options,
         ) as websocket:
             self.websocket = websocket
             try:
                 await self._converse(websocket)
             finally:
-                self.closed.append(websocket.close_code)
-                self.websocket = None
+                self._part(websocket.close_code, websocket.close_reason)
+
+    def _part(self, code: int | None, reason: str | None) -> None:
+        self.websocket = None
+        self.closed.append(code)
+        if code == RESTARTING:
+            self.hints.append(int(reason or "") / 1_000)
 
     async def _converse(self, websocket: ClientConnection) -> None:
         await self._greet(websocket, json.loads(await websocket.recv()))
@@ -112,8 +148,9 @@ class Client:
             await asyncio.sleep(self._chance.uniform(0, self.pause))
 
     def _attempt(self) -> Attempt:
-        name = f"{self.account.name}-{next(self._numbers):06d}"
-        text = name.ljust(self._length, ".")
+        name = f"{self._name}-{next(self._numbers):06d}"
+        text = name.ljust(self._length, self._filler)
+        canaries.keep(text)
         attempt = Attempt(name, self._chance.choice(sorted(self._hello)), text)
         self.history.attempts[name] = self._unanswered[name] = attempt
         return attempt

@@ -1,12 +1,25 @@
 """A checker that cannot fail is worth nothing: every fault, planted in a sound history, is found and called by name."""
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.faults.checker import Attempt, Event, History, Seen, Sent, Stored, demand, judge
+from tests.faults.checker import (
+    Attempt,
+    Event,
+    History,
+    Seen,
+    Sent,
+    Stored,
+    demand,
+    histories_in,
+    judge,
+    kept_when_it_fails,
+)
 
 
 def sent(seq: int, author: str, text: str) -> Event:
@@ -208,3 +221,20 @@ def test_the_histories_of_a_failed_run_are_kept(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "histories" / "ann.json").read_text())
     assert kept["acknowledged"]["ann-12"] == 12
     assert [seq for seq, _ in kept["seen"]["tea"]] == list(range(2, 12))
+
+
+def test_the_histories_are_kept_whatever_fails_and_where_one_wishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the server never answers, so that there is no verdict."""
+    file, run = tmp_path / "chat.db", Run()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE log (position, stream, seq, event)")
+    assert histories_in(tmp_path) == tmp_path / "histories"
+    monkeypatch.setenv("CHAT_TEST_HISTORIES", str(tmp_path / "kept"))
+    folder = histories_in(tmp_path)
+    assert folder.parent == tmp_path / "kept"
+    with pytest.raises(TimeoutError) as failure, kept_when_it_fails(list(run.histories.values()), file, folder):
+        raise TimeoutError
+    assert str(folder) in failure.value.__notes__[0]
+    assert {path.name for path in folder.iterdir()} == {"ann.json", "bob.json", "log.json", "pages.json"}

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from tests.faults.load import Client, Running, crowd, demand_all, milliseconds, until
+from tests.faults.sockets import connected_ends, local_end, seen_here
 from tests.running import Server, running
 
 LAGGING: Final = 4008
@@ -66,35 +67,22 @@ async def test_who_stops_reading_is_sent_away_and_resumes_completely(
         print(f"and within {milliseconds(during)} while one did not read")
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the connections of a process are not to be seen here")
+@seen_here
 async def test_who_never_reads_again_is_dropped(server: Server, tmp_path: Path) -> None:
     async with crowded(server, seed=2, pause=0.1, length=LONG) as clients:
         stopped = clients[0]
         stopped.sending = False
         await until(lambda: stopped.is_answered, "its answers")
         stopped.stop_reading()
-        port = local_port(stopped)
+        end = local_end(stopped)
         await until(lambda: lags(server) == 1, "the server to send it away")
         await go_on(clients[1])
         for client in clients:
             client.sending = False
-        await until(lambda: port not in connected_ports(server.port), "the server to drop it")
+        await until(lambda: end not in connected_ends(server.port), "the server to drop it")
         stopped.read_on()
         await demand_all(clients, tmp_path / "chat.db", tmp_path / "histories")
     assert stopped.connections == 2
-
-
-def local_port(client: Client) -> int:
-    assert client.websocket
-    port: int = client.websocket.local_address[1]
-    return port
-
-
-def connected_ports(port: int) -> set[int]:
-    """The peers of the server's side of every connection that is established or has bytes to deliver."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    ends = [(line.split()[1], line.split()[2]) for line in lines if line.split()[9] != "0"]
-    return {int(peer.rpartition(":")[2], 16) for own, peer in ends if int(own.rpartition(":")[2], 16) == port}
 
 
 async def test_who_is_cut_off_without_a_word_resumes_completely(

@@ -1,7 +1,8 @@
-"""Death at every step of a send: nobody is told what did not happen, and what happened once never happens twice."""
+"""A store that fails at every step of a send: nobody is told what did not happen, and what happened once never happens
+twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -16,13 +17,7 @@ from chat.domain.messages import DeleteMessage, SendMessage
 from chat.infra.stores.memory import Memory, MemoryStore
 from chat.infra.stores.sqlite import SqliteStore
 from tests.faults.failing import STEPS, Failing
-from tests.faults.load import Running, crowd, demand_all, until
 from tests.inside import Listener, do, listening, running, settle_in, submit
-from tests.running import ROOT, Server
-from tests.running import running as running_server
-
-DYING: Final = Path(__file__).parent / "dying.py"
-DIED: Final = 86
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -216,35 +211,3 @@ async def test_a_hello_never_counts_what_is_told_after_it() -> None:
                 await listener.heard(room, last)
                 assert listener.events(room) == list(range(listener.hello_seqs[room] + 1, last + 1))
                 await listener.leave()
-
-
-# ---- real death
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with running_server(tmp_path, "--registration", "open", "--rate", "0") as server:
-        yield server
-
-
-async def test_a_process_that_dies_at_a_step_breaks_no_promise(
-    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clients = crowd(server.address, people=4, rooms=2, seed=5, pause=0.01)
-    deaths = [f"{step} {number}" for step in SENDING for number in (1, 12)]
-    server.kill()
-    async with Running(clients):
-        for death in deaths:
-            await die(server, death)
-        server.script, server.environment = ROOT / "chat.py", {}
-        await asyncio.to_thread(server.start)
-        verdict = await demand_all(clients, tmp_path / "chat.db", tmp_path / "histories")
-    with capsys.disabled():
-        print(f"\n{len(deaths)} deaths at {len(SENDING)} steps; {verdict}")
-
-
-async def die(server: Server, death: str) -> None:
-    server.script, server.environment = DYING, {"DIES": death}
-    await asyncio.to_thread(server.start)
-    await until(lambda: server.process.poll() is not None, f"the server to die {death}")
-    assert server.process.returncode == DIED

@@ -109,7 +109,7 @@ def page(world: Given, asker: str, room: str, limit: int) -> list[Message]:
     """The newest messages, as a client reads them."""
     found = answer(TABLES, ListMessages(room=room, limit=limit), world.context(asker))
     assert isinstance(found, Find)
-    shown = found.then([find(rows, states(world)) for rows in found.rows], world.context(asker))
+    shown = found.then([found.each(find(rows, states(world))) for rows in found.rows], world.context(asker))
     return [msgspec.json.decode(row, type=Message) for row in shown["messages"]]
 
 
@@ -160,7 +160,7 @@ def test_every_question_is_answered_or_refused_and_changes_nothing(history: Hist
             continue
         if isinstance(found, Find):
             assert all(within(rows, accounts(world)[scene.actor]) for rows in found.rows)
-            found = found.then([find(rows, states(world)) for rows in found.rows], context)
+            found = found.then([found.each(find(rows, states(world))) for rows in found.rows], context)
         assert isinstance(msgspec.json.decode(msgspec.json.encode(found)), dict)
         assert context.states.changed == {}
 

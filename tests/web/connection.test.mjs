@@ -177,6 +177,23 @@ test("close codes say how long to wait", () => {
   assert.ok(pause(4429, "", 0, () => 0) >= 30_000);
 });
 
+test("a server that restarts is left alone for as long as it asks, and then asked again with the same id", async () => {
+  const w = world().begin();
+  const answer = w.connection.command("send_message", { room: "r", text: "hi" });
+  const [asked] = w.last().sent;
+  w.tell({ type: "refused", id: asked.id, code: "unavailable", retry_after: 1 });
+  w.close(1012, "1234");
+  assert.equal(w.seen.statuses.at(-1).retryAt, 1234);
+  w.pass(1233);
+  assert.deepEqual([w.sockets.length, w.status()], [1, "offline"]);
+  w.pass(1);
+  assert.equal(w.sockets.length, 2);
+  w.greet();
+  assert.deepEqual(w.last().sent, [asked]);
+  w.tell({ type: "ack", id: asked.id, room: "r", seq: 7 });
+  assert.equal((await answer).seq, 7);
+});
+
 test("an ended session is not tried again", () => {
   const w = world().begin();
   w.close(4401);
