@@ -26,18 +26,19 @@ from chat.domain import messages as m
 from chat.domain import rooms as r
 from chat.domain.errors import StoreError, Unusable
 from chat.infra import config, logs
+from chat.infra.admission import Admission
 from chat.infra.brokers.local import LocalBroker
 from chat.infra.clock import SystemClock
 from chat.infra.credentials import Argon2Passwords, RandomTokens
-from chat.infra.edge import dropped
 from chat.infra.hub import Hub
 from chat.infra.ids import TimedIds
 from chat.infra.metrics import add_process
-from chat.infra.server import address_of, listen, raise_file_limit, run, server
+from chat.infra.server import address_of, files_for_connections, listen, raise_file_limit, run, server
 from chat.infra.stores.memory import MemoryStore
 from chat.infra.stores.sqlite import SqliteStore
 from chat.logic import accounts, answers, keys, messages, pages, rooms, sessions
 from chat.logic.mediator import Commands, Events, Queries, States, Tables
+from chat.logic.origins import LOOPBACK
 
 log = structlog.get_logger("chat")
 
@@ -174,15 +175,16 @@ async def serve(settings: Settings) -> int:
     try:
         listener = open_port(settings)
         address = address_of(listener)
-        if settings.host not in ("127.0.0.1", "::1", "localhost") and await node.needs_owner():
+        if settings.host not in LOOPBACK and await node.needs_owner():
             log.info("set up the first account", open=f"{address}/#invite/{node.ask_for_setup()}")
-        numbers = add_process(numbers_of(node, dropped), SqliteStore.version)
+        files, by_address = files_for_connections(), settings.rate > 0
+        admission = Admission(settings.sockets, files, settings.proxies, by_address=by_address)
+        numbers = add_process(numbers_of(node, admission.dropped), SqliteStore.version)
         web = server(
             application(node, numbers),
             settings.proxies,
             node.drain,
-            sockets=settings.sockets,
-            by_address=settings.rate > 0,
+            admission,
             announce=partial(
                 log.info, "listening", address=address, database=settings.database, sqlite=SqliteStore.version
             ),

@@ -1,15 +1,19 @@
 """The ASGI application: the HTTP routes, the websocket, and the headers that every answer carries."""
 
+import asyncio
+from math import ceil
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from chat.application import authentication, doors, http, metrics
+from chat.application.buckets import too_fast
 from chat.application.connection import Connection
 from chat.application.node import Node
 from chat.domain.errors import Refused
@@ -30,12 +34,21 @@ HEADERS: Final = {
     b"referrer-policy": b"no-referrer",
 }
 
+MONITORED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+LATE: Final = 2.0  # seconds
+
 # What a connection that gets no hello is closed with; anything else passes, so come back in a second.
 WHY_NOT: Final = {
     "unauthenticated": (talk.UNAUTHENTICATED, "log in first"),
     "full": (talk.TOO_MANY, "too many connections"),
-    "too_fast": (talk.TOO_MANY, "too many connections"),
 }
+
+
+def why_not(refusal: Refused) -> tuple[int, str]:
+    """The code to close with, and the reason; it is a number of milliseconds where one is known."""
+    if refusal.code == "too_fast":
+        return talk.TOO_MANY, str(ceil(1_000 * (refusal.retry_after or 0)))
+    return WHY_NOT.get(refusal.code, (talk.RESTARTING, "1000"))
 
 
 def application(node: Node, numbers: CollectorRegistry | None = None) -> ASGIApp:
@@ -46,7 +59,26 @@ def application(node: Node, numbers: CollectorRegistry | None = None) -> ASGIApp
         await serve(websocket, node, decoder)
 
     routes = [WebSocketRoute("/ws", endpoint), *http.routes(node, numbers or metrics.numbers_of(node))]
-    return with_headers(Starlette(routes=routes, exception_handlers={HTTPException: http.unknown}))
+    return with_headers(paced(Starlette(routes=routes, exception_handlers={HTTPException: http.unknown}), node))
+
+
+def paced(app: ASGIApp, node: Node) -> ASGIApp:
+    """What an address asks too fast is refused late, as to refuse costs nearly as much as to answer. Monitors may."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        wait = 0.0
+        if scope["path"] not in MONITORED:
+            wait = node.allowances.requests.take(authentication.address_of(HTTPConnection(scope)))
+        if not wait:
+            await app(scope, receive, send)
+            return
+        await asyncio.sleep(LATE)
+        if scope["type"] == "websocket":
+            await WebSocket(scope, receive, send).close()  # before accepting: 403
+        else:
+            await http.refusal_response(too_fast(wait))(scope, receive, send)
+
+    return wrapped
 
 
 def with_headers(app: ASGIApp) -> ASGIApp:
@@ -82,4 +114,4 @@ async def serve(websocket: WebSocket, node: Node, decoder: Any) -> None:
         await Connection(node, wire, asker, decoder, authentication.address_of(websocket)).serve()
     except Refused as refusal:
         node.counts.turned_away[refusal.code] += 1
-        wire.hang_up(*WHY_NOT.get(refusal.code, (talk.RESTARTING, "1000")))
+        wire.hang_up(*why_not(refusal))

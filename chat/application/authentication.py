@@ -3,18 +3,26 @@
 A token is `<account>.<secret>`. It is known by the secret's hash, which stands in the account's state.
 """
 
-from ipaddress import IPv6Address, ip_address
-from typing import NamedTuple
+from collections.abc import Iterable
+from ipaddress import ip_network
+from typing import Final, NamedTuple
+from weakref import WeakSet
 
+import structlog
 from starlette.requests import HTTPConnection
 
 from chat.application.node import Node
 from chat.domain.accounts import Account
+from chat.domain.addresses import place_of, read_address
 from chat.domain.errors import Refused
 from chat.logic.keys import account_key
 from chat.logic.mediator import Context
 from chat.logic.origins import Asked
 from chat.logic.sessions import living_session
+
+log = structlog.get_logger(__name__)
+
+_warned: Final["WeakSet[Node]"] = WeakSet()  # of a proxy that nobody named
 
 
 class Asker(NamedTuple):
@@ -49,21 +57,34 @@ def host_of(connection: HTTPConnection) -> str:
     address as it stands.
     """
     host = connection.client.host if connection.client else ""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    return str((isinstance(address, IPv6Address) and address.ipv4_mapped) or address)
+    return str(read_address(host) or host)
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Where the asker is, for limits: one IPv4 address, or the /64 that is one IPv6 connection."""
-    host = host_of(connection)
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    return ":".join(address.exploded.split(":")[:4]) if isinstance(address, IPv6Address) else host
+    """Where the asker is, for limits."""
+    return place_of(host_of(connection))
+
+
+def is_proxy(host: str, proxies: Iterable[str]) -> bool:
+    address = read_address(host)
+    return address is not None and any(address in ip_network(proxy) for proxy in proxies)
+
+
+def warn_of_proxy(connection: HTTPConnection, node: Node) -> None:
+    """Once for each node: visitors who come through a proxy that nobody named look like one. Of a named one the server
+    has put the visitor, as the header names them, in the proxy's place.
+    """
+    told = ",".join(connection.headers.getlist("x-forwarded-for"))
+    if not told or node in _warned:
+        return
+    host = connection.client.host if connection.client else ""
+    if host not in told and not is_proxy(host, node.settings.proxies):
+        _warned.add(node)
+        log.warning(
+            "X-Forwarded-For came from an address that --proxies does not name; if it is your proxy's, name it "
+            "(--proxies or CHAT_PROXIES): until then all its visitors share one address and its limits",
+            address=host,
+        )
 
 
 def asked(connection: HTTPConnection) -> Asked:
@@ -82,15 +103,23 @@ async def who_asks(connection: HTTPConnection, node: Node) -> Asker:
     """A token that is no good asks for nobody. Whoever brings none, or one of an account that is not at hand, spends of
     what its address is allowed: so nobody makes the store look for things that are not there without end.
 
-    Raises `Refused` `too_fast`, `unavailable`.
+    Raises `Refused` `too_fast`, `busy`, `unavailable`.
     """
+    warn_of_proxy(connection, node)
     token = credentials_of(connection).token
     account, _, secret = token.partition(".")
     is_readable = bool(secret) and account.isalnum() and len(token) <= 200
-    if not is_readable or not node.cache.get(account_key(account)):
-        node.allowances.strangers.spend(address_of(connection))
+    if is_readable and node.cache.get(account_key(account)):
+        return await _known(node, account, secret)
+    address = address_of(connection)
+    node.allowances.strangers.spend(address)
     if not is_readable:
         return Asker()
+    async with node.allowances.lookups.of(address):
+        return await _known(node, account, secret)
+
+
+async def _known(node: Node, account: str, secret: str) -> Asker:
     hashed = node.tokens.hash(secret)
     return await node.reading.consult(lambda context: _asker(account, hashed, context))
 

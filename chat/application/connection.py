@@ -8,6 +8,7 @@ line is bounded by the session, which stops reading at 64 unanswered.
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, assert_never
@@ -34,6 +35,8 @@ from chat.logic.mediator import Context
 
 PAGE: Final = 200  # events of a replay that are read at once
 HELLO: Final = 4.0  # questions that cost as much as saying hello
+STEPS: Final = 50  # rooms of a resume that are looked at without a pause
+HELD_BACK: Final = 1.0  # seconds at most
 DAY: Final = 24 * 3600.0  # seconds that a timer counts at most before it looks at the clock again
 
 log = structlog.get_logger(__name__)
@@ -53,7 +56,8 @@ class Connection:
         self._talk = websocket.begin(node.clock.seconds())
         self._line: deque[Line] = deque()
         self._wake = asyncio.Event()
-        self._lost = False
+        self._gone = asyncio.Event()
+        self._held: asyncio.TimerHandle | None = None  # who is too fast is not read from for a moment
         self._socket: Socket
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -70,8 +74,9 @@ class Connection:
                     await self._next(self._line.popleft())
         finally:
             self._node.hub.leave(self._socket)
-            if self._expiry:
-                self._expiry.cancel()
+            for timer in (self._expiry, self._held):
+                if timer:
+                    timer.cancel()
 
     def _watch_session(self) -> None:
         """Until it expires; one that is ended before closes its sockets by its event."""
@@ -85,23 +90,24 @@ class Connection:
 
     async def _say_hello(self) -> None:
         """The socket enters the hub at the very moment that hello speaks of; what is told since is kept aside."""
-        await self._await_share(HELLO)
+        self._node.allowances.asking.spend(self._asker.account, HELLO)
         me, rooms, seqs = await self._node.reading.consult(self._look, *self._who)
+        self._must_serve()
         if not self._has_room():
             raise Refused("full")
         self._socket = self._node.hub.enter(self._wire, *self._who, seqs, self._address)
         try:
             answer = await self._node.reading.complete(rooms, *self._who)
+            self._must_serve()  # or it would not be among those who are told when to come back
         except BaseException:
             self._node.hub.leave(self._socket)
             raise
         hello = Hello(self._node.epoch, me["account"], answer["rooms"], me["limits"])
         self._socket.admit(encode(hello))
 
-    async def _await_share(self, cost: float) -> None:
-        """What costs as much as so many questions is put off when the account has asked too many."""
-        if wait := self._node.allowances.questions.book(self._asker.account, cost):
-            await asyncio.sleep(wait)
+    def _must_serve(self) -> None:
+        if self._node.draining:
+            raise Refused("unavailable")
 
     def _has_room(self) -> bool:
         hub, settings = self._node.hub, self._node.settings
@@ -123,9 +129,15 @@ class Connection:
 
     # ---- what comes in
 
+    @property
+    def _lost(self) -> bool:
+        return self._gone.is_set()
+
     def _on_lost(self) -> None:
-        self._lost = True
+        """Whatever is still being answered, nobody is here any more."""
+        self._gone.set()
         self._wake.set()
+        self._node.hub.leave(self._socket)
 
     def _on_frame(self, frame: bytes) -> None:
         self._talk, deed = websocket.receive(self._decoder, self._talk, frame, self._node.clock.seconds())
@@ -145,8 +157,12 @@ class Connection:
                 self._wire.hang_up(code, reason)
             case _:
                 assert_never(deed)
-        if not self._talk.listening:
+        if not self._is_listening:
             self._wire.pause()
+
+    @property
+    def _is_listening(self) -> bool:
+        return self._talk.listening and self._held is None
 
     def _queue(self, asked: Line) -> None:
         self._line.append(asked)
@@ -165,16 +181,33 @@ class Connection:
     # ---- what goes out
 
     def _reply(self, name: str, outcome: Outcome) -> None:
-        frame = websocket.refused(name, outcome) if isinstance(outcome, Refused) else websocket.ack(name, outcome)
-        self._answer(frame)
+        if not isinstance(outcome, Refused):
+            self._answer(websocket.ack(name, outcome))
+            return
+        if outcome.code == "too_fast":
+            self._hold_back(outcome.retry_after or 0)
+        self._answer(websocket.refused(name, outcome))
 
     def _answer(self, frame: bytes | None = None) -> None:
         """One question less is open; whether or not there is something to say about it."""
         if frame:
             self._socket.say((frame,))
         self._talk = websocket.answered(self._talk)
-        if self._talk.listening and not self._lost:
+        self._listen_again()
+
+    def _listen_again(self) -> None:
+        if self._is_listening and not self._lost:
             self._wire.resume()
+
+    def _hold_back(self, seconds: float) -> None:
+        """Refusals cost little, but are not free: whoever does not wait when told to is made to."""
+        if self._held is None and not self._lost:
+            self._wire.pause()
+            self._held = asyncio.get_running_loop().call_later(min(seconds, HELD_BACK), self._let_go)
+
+    def _let_go(self) -> None:
+        self._held = None
+        self._listen_again()
 
     async def _next(self, asked: Line) -> None:
         """Raises nothing: what breaks here is logged and refused."""
@@ -200,8 +233,10 @@ class Connection:
             self._refuse(asked, Refused("internal"))
 
     def _refuse(self, asked: Line, refusal: Refused) -> None:
-        name = None if isinstance(asked, Resume) else asked.id
-        self._answer(websocket.refused(name, refusal))
+        if isinstance(asked, Resume):
+            self._answer(websocket.refused(None, refusal))
+        else:
+            self._reply(asked.id, refusal)
 
     # ---- resuming
 
@@ -210,11 +245,23 @@ class Connection:
         now = await self._node.reading.consult(partial(_seqs, list(asked.rooms)), *self._who)
         steps = resume.plan(asked, self._node.epoch, dict(self._socket.rooms), now)
         await self._await_share(resume.cost(steps))
-        for step in steps:
+        for number, step in enumerate(steps, 1):
+            if not number % STEPS:
+                await asyncio.sleep(0)
+            if self._lost:
+                return
             told = await self._tell_missed(step) if isinstance(step, resume.Tell) else step
             if isinstance(told, Reset):
                 self._node.counts.resets[told.reason] += 1
             self._socket.say((encode(told),))
+
+    async def _await_share(self, cost: float) -> None:
+        """A resume has no id to be refused by. One that costs more than the account has left is put off, for as long as
+        there is anybody to tell.
+        """
+        while (wait := self._node.allowances.asking.take(self._asker.account, cost)) and not self._lost:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), wait)
 
     async def _tell_missed(self, step: resume.Tell) -> CaughtUp | Reset:
         """Page by page, as fast as they are read, and no further than the asker is a member. A stream has no gap; when

@@ -115,6 +115,19 @@ class Forms:
         return Opened(command, actor, fresh, {"token": f"{fresh}.{secret}"})
 
 
+def whose_password(form: Command, actor: str) -> str:
+    """Whose password is tried with this form, if it is one to try: by the name that is given, whether there is such an
+    account or not.
+    """
+    if isinstance(form, LogInForm):
+        return name_key(form.name)
+    return account_key(actor) if isinstance(form, ChangePasswordForm) else ""
+
+
+def is_proved(opened: Opened) -> bool:
+    return not (isinstance(opened.command, ChangePassword) and opened.command.old == WRONG)
+
+
 def _named(name: str, context: Context) -> tuple[str, Account]:
     """Whose a name is. Nobody is looked for as long as somebody."""
     key = name_key(name)

@@ -6,6 +6,7 @@ the store until that takes writes again, since nobody may be sending meanwhile.
 
 import asyncio
 from contextlib import suppress
+from math import inf
 from typing import Final
 
 import structlog
@@ -13,10 +14,10 @@ import structlog
 from chat.application.ports import Clock, Store
 from chat.application.turn import Turns
 from chat.domain.errors import Refused, StoreError
-from chat.domain.log import LogInfo
 
 POLL: Final = 5.0  # seconds between two looks at the log for what nobody told
 PROBE: Final = 1.0  # seconds between two tries of a store that did not take a turn
+SOUND_FOR: Final = 0.5  # seconds that a look at the store is good for
 BEHIND: Final = 30.0  # seconds without a look at the log
 
 log = structlog.get_logger(__name__)
@@ -28,7 +29,8 @@ class Health:
         self._store = store
         self._clock = clock
         self._looked_at = clock.seconds()
-        self._looking: asyncio.Future[LogInfo] | None = None
+        self._sound_at = -inf  # when the store could be read last
+        self._looking = asyncio.Lock()
 
     async def poll(self) -> None:
         """Until cancelled."""
@@ -41,6 +43,8 @@ class Health:
                 self._looked_at = self._clock.seconds()
             except StoreError as error:
                 log.warning("the log cannot be read", error=str(error))
+            except Exception:  # it is damaged, or a newer version wrote it: this node is behind until it can be read
+                log.exception("the log cannot be read")
 
     async def probe(self) -> None:
         """Until cancelled."""
@@ -62,10 +66,11 @@ class Health:
             raise _unavailable("The store cannot be used.") from None
 
     async def _look(self) -> None:
-        """However many ask at a time, the store is asked once. Raises `StoreError`."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.ensure_future(self._store.read_info())
-        await asyncio.shield(self._looking)
+        """However many ask, the store is asked once in a while. Raises `StoreError`."""
+        async with self._looking:
+            if self._clock.seconds() - self._sound_at > SOUND_FOR:
+                await self._store.read_info()
+                self._sound_at = self._clock.seconds()
 
 
 def _unavailable(detail: str) -> Refused:

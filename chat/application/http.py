@@ -8,7 +8,6 @@ GET  /                       the web client, whose files are under /web/
 """
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +16,10 @@ import structlog
 from msgspec.structs import replace
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chat.application import authentication, doors, metrics
 from chat.application.codec import encode
@@ -30,11 +28,10 @@ from chat.application.node import Node
 from chat.application.queue import Outcome
 from chat.domain import limits
 from chat.domain.accounts import LogInForm, LogOut, RegisterForm
-from chat.domain.errors import Refused, StoreError
+from chat.domain.errors import Refused, StoreError, problem_of
 from chat.domain.vocabulary import Command, Query
 from chat.logic.doors import UNREADABLE, from_strings, malformed, one_decoder
-from chat.logic.origins import may_write
-from chat.logic.websocket import problem
+from chat.logic.origins import is_rebound, may_write
 
 WEB: Final = Path(__file__).parent / "web"
 BODY_WITHIN: Final = 20.0  # seconds that a body may take to arrive
@@ -54,8 +51,8 @@ def routes(node: Node, numbers: CollectorRegistry) -> list[BaseRoute]:
         Route("/healthz", _health),
         Route("/readyz", refusing(_readiness(node))),
         Route("/metrics", refusing(_metrics(node, numbers))),
-        Route("/", refusing(_page(node))),
-        Mount("/web", _files(node)),
+        Route("/", _page),
+        Mount("/web", StaticFiles(directory=WEB)),
     ]
 
 
@@ -68,17 +65,9 @@ def json(content: Any, status: int = 200, headers: dict[str, str] | None = None)
 
 
 def refusal_response(refusal: Refused, status: int | None = None) -> Response:
-    """Problem details (RFC 9457); `Retry-After` counts whole seconds (RFC 9110, 10.2.3). The status is the code's,
-    unless another one is given.
-    """
-    status = status or refusal.status
-    headers = {"Cache-Control": "no-store"}
-    if refusal.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
-    if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    content = {"title": refusal.code, "status": status, **problem(refusal)}
-    return Response(encode(content), status, headers, "application/problem+json")
+    """The status is the code's, unless another one is given."""
+    status, headers, content = problem_of(refusal, status)
+    return Response(encode(content), status, headers)
 
 
 async def unknown(request: Request, error: Exception) -> Response:
@@ -121,8 +110,11 @@ def _command(node: Node, kind: type[Command]) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         asker = await authentication.who_asks(request, node)
-        if not may_write(authentication.asked(request), node.settings.origins):
+        asked, settings = authentication.asked(request), node.settings
+        if not may_write(asked, settings.origins):
             raise Refused("forbidden", "This page may not act here: its origin is not allowed.")
+        if kind is RegisterForm and is_rebound(asked.host, settings.host, settings.origins, settings.proxies):
+            raise Refused("forbidden", "Use the address that the chat printed, or name this one's page by --origins.")
         body = await _body(request)
         if kind not in doors.WITHOUT_ACCOUNT:
             authentication.must_be(asker)
@@ -244,23 +236,5 @@ def _metrics(node: Node, numbers: CollectorRegistry) -> Endpoint:
     return endpoint
 
 
-def _page(node: Node) -> Endpoint:
-    async def endpoint(request: Request) -> Response:
-        node.allowances.strangers.spend(authentication.address_of(request))
-        return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
-
-    return endpoint
-
-
-def _files(node: Node) -> ASGIApp:
-    files = StaticFiles(directory=WEB)
-
-    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-        app: ASGIApp = files
-        try:
-            node.allowances.strangers.spend(authentication.address_of(HTTPConnection(scope)))
-        except Refused as refusal:
-            app = refusal_response(refusal)
-        await app(scope, receive, send)
-
-    return limited
+async def _page(_: Request) -> Response:
+    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})

@@ -10,7 +10,6 @@ Who comes through a proxy that nobody named looks like a neighbour, but brings a
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
-from ipaddress import ip_address, ip_network
 from math import inf
 from typing import Final
 
@@ -18,10 +17,11 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from starlette.requests import Request
 
-from chat.application.authentication import host_of
+from chat.application.authentication import host_of, is_proxy
 from chat.application.counts import Deeds, Histogram
 from chat.application.doors import tag_of
 from chat.application.node import Node
+from chat.domain.addresses import read_address
 
 FORWARDED: Final = ("x-forwarded-for", "x-real-ip", "forwarded")
 
@@ -29,11 +29,9 @@ FORWARDED: Final = ("x-forwarded-for", "x-real-ip", "forwarded")
 def may_read(request: Request, proxies: tuple[str, ...]) -> bool:
     if any(name in request.headers for name in FORWARDED):
         return False
-    try:
-        address = ip_address(host_of(request))
-    except ValueError:
-        return False
-    return address.is_loopback or any(address in ip_network(proxy) for proxy in proxies)
+    host = host_of(request)
+    address = read_address(host)
+    return address is not None and (address.is_loopback or is_proxy(host, proxies))
 
 
 def numbers_of(node: Node, *dropped: Mapping[str, int]) -> CollectorRegistry:

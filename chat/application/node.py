@@ -12,12 +12,12 @@ from typing import Any, Final
 import structlog
 
 from chat.application import ports
-from chat.application.buckets import Allowances
+from chat.application.allowances import Allowances, Tries
 from chat.application.cache import Cache
 from chat.application.codec import FORMAT, Codec, encode
 from chat.application.counts import Counts, counting_failures, watch_lag
 from chat.application.cursor import Cursor
-from chat.application.forms import SLOW, Forms, Opened
+from chat.application.forms import SLOW, Forms, Opened, is_proved, whose_password
 from chat.application.health import Health
 from chat.application.presence import Presence
 from chat.application.queue import Again, Outcome, Waiting
@@ -25,10 +25,10 @@ from chat.application.reading import Reading
 from chat.application.settings import Settings
 from chat.application.sweep import sweep
 from chat.application.turn import Turns
-from chat.domain.accounts import LogInForm, Server
+from chat.domain.accounts import Server
 from chat.domain.errors import Refused
 from chat.domain.vocabulary import Command, Query
-from chat.logic.keys import SERVER, fold_name
+from chat.logic.keys import SERVER
 from chat.logic.mediator import Tables
 from chat.logic.websocket import RESTARTING, come_back_in
 
@@ -151,23 +151,29 @@ class Node:
         `Refused`.
         """
         with counting_failures(self.counts.commands, type(form)):
+            whose, tries = whose_password(form, actor), self.allowances.tries
+            if whose and tries is not None:
+                return await self._try_password(tries, form, actor, whose, address or actor)
             if type(form) in SLOW:
-                self.allowances.guesses.spend(address or actor)
-            if isinstance(form, LogInForm):
-                return await self._log_in(form, address)
+                self.allowances.hashes.spend(address or actor)
+            return await self._open(form, actor, address or actor)
+
+    async def _open(self, form: Command, actor: str, place: str) -> Opened:
+        if type(form) not in SLOW:
+            return await self.forms.by_form[type(form)](form, actor)
+        async with self.allowances.hashing.of(place):
             return await self.forms.by_form[type(form)](form, actor)
 
-    async def _log_in(self, form: LogInForm, address: str) -> Opened:
-        """Counted by the name that is given, whether there is such an account or not."""
-        name = fold_name(form.name)
-        self.allowances.tries.spend(name, address)
+    async def _try_password(self, tries: Tries, form: Command, actor: str, whose: str, place: str) -> Opened:
+        tries.spend(whose, place)
         try:
-            opened = await self.forms.log_in(form, "")
+            opened = await self._open(form, actor, place)
         except Refused as refusal:
             if refusal.code != "wrong_credentials":
-                self.allowances.tries.give_back(name, address)
+                tries.give_back(whose, place)
             raise
-        self.allowances.tries.succeed(name, address)
+        if is_proved(opened):
+            tries.succeed(whose, place)
         return opened
 
     def opened(self, command: Command, actor: str) -> Opened:
@@ -188,7 +194,7 @@ class Node:
         """The answer, ready to be encoded. Raises `Refused`."""
         with counting_failures(self.counts.queries, type(query)):
             if actor:
-                self.allowances.questions.spend(actor)
+                self.allowances.asking.spend(actor)
             answer = await self.reading.answer(query, actor, session)
         self.counts.queries[type(query), "answer"] += 1
         return answer

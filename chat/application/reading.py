@@ -4,7 +4,7 @@ What is missing is loaded. It enters the cache once the cursor is where the load
 folded in: so all the states that one answer is made of are of one moment, the cursor's.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from chat.application.cache import Cache
@@ -12,7 +12,6 @@ from chat.application.cursor import Cursor
 from chat.application.ports import Clock, Store
 from chat.application.turnstile import Turnstile
 from chat.domain.errors import Refused, Unavailable
-from chat.domain.log import Row
 from chat.domain.vocabulary import Query
 from chat.logic.find import Find
 from chat.logic.mediator import Context, Draft, Missing, Tables, answer
@@ -83,18 +82,19 @@ class Reading:
         """What a query handler returned, with its rows read where it asked for some."""
         if not isinstance(found, Find):
             return found
-        made = [found.each(rows) async for rows in self._rows_of(found, actor)]
+        made = await self._made_of_rows(found, actor)
         return await self.consult(lambda context: found.then(made, context), actor, session)
 
-    async def _rows_of(self, find: Find, actor: str) -> AsyncIterator[list[Row]]:
+    async def _made_of_rows(self, find: Find, actor: str) -> list[Any]:
         """A few descriptions at a time, however many there are, and for each account one after the other: whoever asks
         for much waits for it, and not everybody else.
         """
+        made: list[Any] = []
         async with self._turns.of(actor):
             for start in range(0, len(find.rows), AT_ONCE):
                 try:
                     found = await self._store.find(find.rows[start : start + AT_ONCE])
                 except Unavailable:
                     raise Refused("unavailable", retry_after=1.0) from None
-                for rows in found:
-                    yield rows
+                made += map(find.each, found)
+        return made

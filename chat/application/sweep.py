@@ -12,7 +12,7 @@ import structlog
 from chat.application.ports import Hub, Socket
 from chat.application.reading import Reading
 from chat.domain.accounts import Account
-from chat.domain.errors import Refused
+from chat.domain.errors import Refused, StoreError
 from chat.logic.keys import account_key
 from chat.logic.mediator import Context
 from chat.logic.sessions import is_living
@@ -30,15 +30,16 @@ async def sweep(hub: Hub, reading: Reading) -> None:
         await asyncio.sleep(SWEEP)
         try:
             await hang_up_ended(hub, reading)
-        except Refused as refusal:
-            log.warning("sessions cannot be looked at", code=refusal.code)
+        except (Refused, StoreError) as error:
+            log.warning("sessions cannot be looked at", error=type(error).__name__)
 
 
 async def hang_up_ended(hub: Hub, reading: Reading) -> None:
     """Raises `Refused` `unavailable`."""
     sockets = list(hub.sockets())
     for start in range(0, len(sockets), WAVE):
-        for socket in await reading.consult(partial(_ended, sockets[start : start + WAVE])):
+        ended = await reading.consult(partial(_ended, sockets[start : start + WAVE]))
+        for socket in filter(hub.has, ended):
             log.warning("a socket has outlived its session", account=socket.account)
             socket.hang_up(UNAUTHENTICATED, "the session has ended")
         await asyncio.sleep(0)

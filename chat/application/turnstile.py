@@ -1,4 +1,4 @@
-"""One at a time for each name: what an account asks of the store waits for what it asked before."""
+"""One at a time for each name: whoever asks for much waits for itself, and not everybody else for it."""
 
 import asyncio
 from collections import Counter
@@ -8,11 +8,12 @@ from typing import Final
 
 from chat.domain.errors import Refused
 
-WAITING: Final = 64  # of one name
+WAITING: Final = 64  # of one name, if nothing else is said
 
 
 class Turnstile:
-    def __init__(self) -> None:
+    def __init__(self, waiting: int = WAITING) -> None:
+        self._waiting = waiting
         self._locks: dict[str, asyncio.Lock] = {}
         self._counts: Counter[str] = Counter()
 
@@ -23,7 +24,7 @@ class Turnstile:
     @asynccontextmanager
     async def of(self, name: str) -> AsyncIterator[None]:
         """Raises `Refused` `busy` when too many wait."""
-        if self._counts[name] > WAITING:
+        if self._counts[name] > self._waiting:
             raise Refused("busy", retry_after=1.0)
         self._counts[name] += 1
         try:

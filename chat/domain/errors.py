@@ -7,7 +7,8 @@ StoreError      a store could not do it
 └── Unusable    the store cannot be opened: the process says why and ends
 """
 
-from typing import Final
+from math import ceil
+from typing import Any, Final, NamedTuple
 
 STATUS: Final = {
     "malformed": (400, "This is not what was expected here."),
@@ -43,6 +44,37 @@ class Refused(Exception):
         self.field = field
         self.retry_after = retry_after
         super().__init__(f"{code}: {self.detail}")
+
+
+def content_of(refusal: Refused) -> dict[str, Any]:
+    """What a refusal says, in a frame as in an answer of HTTP."""
+    content: dict[str, Any] = {"code": refusal.code, "detail": refusal.detail}
+    if refusal.field:
+        content["field"] = refusal.field
+    if refusal.retry_after is not None:
+        content["retry_after"] = refusal.retry_after
+    return content
+
+
+class Problem(NamedTuple):
+    """An answer of HTTP that refuses, as problem details (RFC 9457)."""
+
+    status: int
+    headers: dict[str, str]
+    content: dict[str, Any]
+
+
+def problem_of(refusal: Refused, status: int | None = None) -> Problem:
+    """The status is the code's, unless another one is given. `Retry-After` counts whole seconds (RFC 9110, 10.2.3):
+    more rather than fewer, so that nobody who does as told is too early.
+    """
+    status = status or refusal.status
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(max(1, ceil(refusal.retry_after)))
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Problem(status, headers, {"title": refusal.code, "status": status, **content_of(refusal)})
 
 
 class StoreError(Exception):

@@ -37,6 +37,14 @@ PAGE: Final = 100
 RESUME_ROOM: Final = 1_000  # events replayed to one room
 RESUME_ALL: Final = 5_000  # events replayed in one resume
 
+ADDRESS_SOCKETS: Final = 100  # connections that an address may have, however few there may be in all
+
+
+def share_of_address(sockets: int) -> int:
+    """Connections that one address may have, where there may be `sockets` in all: so that none of them has all."""
+    return max(ADDRESS_SOCKETS, sockets // 4)
+
+
 # \A … \Z with one run after one class: linear however the text is made.
 _VISIBLE: Final = r"\A\s*[^\s\x00][^\x00]*\Z"
 
@@ -44,7 +52,8 @@ CommandId = Annotated[str, Meta(max_length=64, pattern=r"\A[\x20-\x7e]*\Z")]
 Id = Annotated[str, Meta(max_length=64, pattern=r"\A[A-Za-z0-9_.-]+\Z")]
 Text = Annotated[str, Meta(max_length=TEXT, pattern=_VISIBLE)]
 Title = Annotated[str, Meta(max_length=TITLE, pattern=_VISIBLE)]
-Name = Annotated[str, Meta(max_length=NAME, pattern=r"\A[\w.\-]+\Z")]
+# Without the fillers of Hangul, which are letters that nobody sees.
+Name = Annotated[str, Meta(max_length=NAME, pattern=r"\A(?:(?![\u115f\u1160\u3164\uffa0])[\w.\-])+\Z")]
 Words = Annotated[str, Meta(max_length=TITLE, pattern=r"\A[^\x00]*\Z")]
 Emoji = Annotated[str, Meta(max_length=EMOJI, pattern=r"\A[^\s\x00-\x1f\x7f]+\Z")]
 NewPassword = Annotated[str, Meta(min_length=PASSWORD_LEAST, max_length=PASSWORD)]

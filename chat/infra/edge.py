@@ -9,12 +9,11 @@ for a flood of others. Whoever stops reading is freed: a close that is not answe
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import structlog
+import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -38,13 +37,15 @@ TOO_LARGE: Final = 1009
 
 NO_HANDSHAKE: Final = Refused("malformed", "This is not a handshake of a websocket.")
 
-# Connections that the edge refused or ended, by reason.
-dropped: Counter[str] = Counter()
-
 log = structlog.get_logger(__name__)
 
 
+class EdgeConfig(uvicorn.Config):
+    admission: Admission
+
+
 class WebSocketEdge(WebSocketsSansIOProtocol):
+    config: EdgeConfig
     _on_frame: Callable[[bytes], None] | None = None
     _on_lost: Callable[[], None] | None = None
     _kept = b""  # what arrived and is not read yet
@@ -54,11 +55,11 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
     _second = 0.0  # since when frames aside are counted
     _aside = 0
     _gone: "asyncio.Future[None] | None" = None
-    _leave: Callable[[], None] | None = None
+    _entry: Entry | None = None
 
-    def take_over(self, admission: Admission, entry: Entry) -> None:
+    def take_over(self, entry: Entry) -> None:
         """The connection that HTTP had: it is counted to its end."""
-        self._leave = partial(admission.leave, entry)
+        self._entry = entry
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -183,7 +184,7 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
         """A head that uvicorn has written anew, whole. What the parser rejects it would leave open."""
         super().data_received(data)
         if not self.handshake_initiated:
-            dropped["bad_handshake"] += 1
+            self.config.admission.dropped["bad_handshake"] += 1
             self.handshake_complete = self.close_sent = True
             self.transport.write(refusals.written(NO_HANDSHAKE))
             self._turn_deaf()
@@ -270,6 +271,10 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
         self._drop_soon("goodbye_unread")
 
     def keepalive_timeout(self) -> None:
+        """Of a peer that reads, and is not read from, the answer may stand behind what nobody wants yet."""
+        if self._stopped and self.writable.is_set():
+            self.schedule_ping()
+            return
         super().keepalive_timeout()
         self._drop("keepalive_timeout")
 
@@ -283,16 +288,25 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def _tell(self, reason: str) -> None:
-        dropped[reason] += 1
-        log.info("websocket dropped", reason=reason, peer=self.client and self.client[0])
+        """Strangers leave no line in the log: there would be one for each connection of a flood."""
+        self.config.admission.dropped[reason] += 1
+        if self._on_frame:
+            log.info("websocket dropped", reason=reason, peer=self.client and self.client[0])
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._leave:
-            self._leave()
+        if self._entry:
+            self.config.admission.leave(self._entry)
         if self._on_lost:
             self._on_lost()
         if self._gone:
             self._gone.set_result(None)
-        self._on_frame = self._on_lost = self._leave = None  # they hold the connection's state, and this is a cycle
         self._kept = b""
+        # What follows and this protocol hold each other, and would be kept until a full collection comes along.
+        self._on_frame = self._on_lost = None
+        self.conn.parser.close()
+        self.conn.parser_exc = None
+
+    def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+        super().on_task_complete(task)
+        self.scope["extensions"].clear()  # so do these

@@ -10,14 +10,13 @@ import asyncio
 from typing import Final
 
 import httptools
-import uvicorn
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from chat.domain.errors import Refused
 from chat.infra import refusals
-from chat.infra.admission import ADMITTED, CROWDED, FULL, Admission, Entry
-from chat.infra.edge import CLOSED_WITHIN, WebSocketEdge, dropped
+from chat.infra.admission import ADMITTED, CROWDED, FULL, Entry
+from chat.infra.edge import CLOSED_WITHIN, EdgeConfig, WebSocketEdge
 
 HEADERS_WITHIN: Final = 10.0  # seconds to send a request's head
 READ_WITHIN: Final = 60.0  # seconds to read an answer, or the part of it that fills the buffer
@@ -31,10 +30,6 @@ REFUSALS: Final = {
 }
 UNREADABLE: Final = Refused("malformed", "This is not readable HTTP.")
 OVERSIZED: Final = Refused("too_large", f"A head has at most {HEADERS} headers in {HEAD} bytes.")
-
-
-class EdgeConfig(uvicorn.Config):
-    admission: Admission
 
 
 class Oversized(Exception):
@@ -80,7 +75,7 @@ class HttpEdge(HttpToolsProtocol):
     def _turn_away(self, verdict: str) -> None:
         """Without a word in the log: there would be one for each connection of a flood."""
         if verdict in REFUSALS:
-            dropped[verdict] += 1
+            self.config.admission.dropped[verdict] += 1
             self.app = refusals.refusing(self.app, REFUSALS[verdict])
         else:
             self._drop(verdict)
@@ -173,7 +168,7 @@ class HttpEdge(HttpToolsProtocol):
         if self.pipeline or (current and self._under_way and current.response_started):
             self._drop(reason)
             return
-        dropped[reason] += 1
+        self.config.admission.dropped[reason] += 1
         if current:
             current.disconnected = True  # for the application: its answer would come too late
             current.message_event.set()
@@ -224,7 +219,7 @@ class HttpEdge(HttpToolsProtocol):
         super().handle_websocket_upgrade()
         edge = self.transport.get_protocol()
         assert isinstance(edge, WebSocketEdge)
-        edge.take_over(self.config.admission, self._entry)
+        edge.take_over(self._entry)
         self.parser = None  # type: ignore[assignment]  # it holds this protocol, and this is a cycle
 
     # ---- deadlines
@@ -246,5 +241,6 @@ class HttpEdge(HttpToolsProtocol):
     def _drop(self, reason: str) -> None:
         self._disarm()
         self._be_read()  # or both deadlines would count, when they come together
-        dropped["silent" if reason == "slow_head" and not self._apart else reason] += 1
+        reason = "silent" if reason == "slow_head" and not self._apart else reason
+        self.config.admission.dropped[reason] += 1
         self.transport.abort()

@@ -146,6 +146,9 @@ class Hub:
     def of_account(self, account: str) -> list[Socket]:
         return list(self._accounts.get(account, ()))
 
+    def has(self, socket: Socket) -> bool:
+        return socket in self._accounts.get(socket.account, ())
+
     def count_of(self, account: str) -> int:
         return len(self._accounts.get(account, ()))
 
@@ -265,7 +268,7 @@ class Hub:
 
     def count_drop(self, socket: Socket, reason: str) -> bool:
         """Once for each socket: one that has left already is no drop."""
-        here = socket in self._accounts.get(socket.account, ())
+        here = self.has(socket)
         self.dropped[reason] += here
         return here
 

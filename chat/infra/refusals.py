@@ -1,11 +1,11 @@
-"""What the edge itself answers, in the shape of every other refusal: problem details (RFC 9457)."""
+"""What the edge itself answers, in the shape of every other refusal."""
 
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
-from chat.domain.errors import Refused
+from chat.domain.errors import Refused, problem_of
 
 HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -13,16 +13,11 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def problem(refusal: Refused, status: int | None = None) -> tuple[int, Headers, bytes]:
-    """The connection ends with it. The status is the code's, unless another one is given."""
-    status = status or refusal.status
-    content: dict[str, Any] = {"title": refusal.code, "status": status, "code": refusal.code, "detail": refusal.detail}
-    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
-    if refusal.retry_after is not None:
-        content["retry_after"] = refusal.retry_after
-        headers.append((b"retry-after", b"%d" % refusal.retry_after))
+    """Status, headers and body. The connection ends with it."""
+    status, told, content = problem_of(refusal, status)
     body = msgspec.json.encode(content)
-    headers += [(b"content-length", b"%d" % len(body)), (b"x-content-type-options", b"nosniff")]
-    return status, [*headers, (b"connection", b"close")], body
+    told |= {"Content-Length": str(len(body)), "X-Content-Type-Options": "nosniff", "Connection": "close"}
+    return status, [(name.lower().encode(), value.encode()) for name, value in told.items()], body
 
 
 def written(refusal: Refused, status: int | None = None) -> bytes:

@@ -19,8 +19,8 @@ import structlog
 import uvicorn
 
 from chat.infra.admission import Admission, connections
-from chat.infra.edge import WebSocketEdge
-from chat.infra.http_edge import EdgeConfig, HttpEdge
+from chat.infra.edge import EdgeConfig, WebSocketEdge
+from chat.infra.http_edge import HttpEdge
 
 WITHIN: Final = 8.0  # of the ten seconds that a container is given
 ANSWERED_WITHIN: Final = 1.0  # seconds for peers to answer a close
@@ -93,7 +93,7 @@ def raise_file_limit(sockets: int) -> None:
 
 
 def files_for_connections() -> int | None:
-    """None where there is no limit."""
+    """What the limit leaves, that was asked for by `raise_file_limit` before. None where there is none."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else max(0, soft - SPARE_FILES)
 
@@ -130,14 +130,10 @@ def server(
     app: Any,
     proxies: tuple[str, ...],
     drain: Callable[[float], Awaitable[None]],
-    *,
-    sockets: int,
-    by_address: bool,
+    admission: Admission,
     announce: Callable[[], object] = lambda: None,
 ) -> Server:
-    """`sockets` bounds the connections; those of one address too, if `by_address`. Their files were asked for before,
-    by `raise_file_limit`. `announce` is called when requests and signals are heard.
-    """
+    """`announce` is called when requests and signals are heard."""
     config = EdgeConfig(
         app,
         http=HttpEdge,
@@ -155,7 +151,7 @@ def server(
         timeout_graceful_shutdown=int(WITHIN / 2),
         backlog=BACKLOG,
     )
-    config.admission = Admission(sockets, files_for_connections(), proxies, by_address=by_address)
+    config.admission = admission
     return Server(config, drain, announce)
 
 

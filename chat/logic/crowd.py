@@ -2,8 +2,9 @@
 
 from typing import Final, NamedTuple
 
+from chat.domain.limits import share_of_address
+
 OF_ACCOUNT: Final = 200
-AT_ADDRESS: Final = 100  # at least; else a quarter of all
 
 
 class Crowd(NamedTuple):
@@ -18,4 +19,4 @@ def has_room(crowd: Crowd, sockets: int, *, limited: bool) -> bool:
     """For one more. `sockets` is the most in all; without `limited` nothing else counts."""
     if crowd.all >= sockets:
         return False
-    return not limited or (crowd.of_account < OF_ACCOUNT and crowd.at_address < max(AT_ADDRESS, sockets // 4))
+    return not limited or (crowd.of_account < OF_ACCOUNT and crowd.at_address < share_of_address(sockets))

@@ -3,11 +3,14 @@
 A browser says by `Origin` where a page came from, and by `Sec-Fetch-Site` whether that is here.
 """
 
+import re
 from collections.abc import Collection
 from typing import NamedTuple
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN = frozenset({"same-origin", "none"})
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+LOCAL = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
 
 class Asked(NamedTuple):
@@ -21,6 +24,14 @@ class Asked(NamedTuple):
     fetch_site: str | None
     cookie: bool
     secure: bool = False
+
+
+def is_rebound(host: str, listens_on: str, allowed: Collection[str], proxies: Collection[str]) -> bool:
+    """Whether a name of somebody else's leads to this machine, so that a page of theirs counts as one from here (DNS
+    rebinding). Whoever listens for this machine alone, and names neither pages nor proxies, has names of its own.
+    """
+    alone = listens_on in LOOPBACK and not allowed and not proxies
+    return alone and re.sub(r":\d+\Z", "", host) not in LOCAL
 
 
 def is_allowed(origin: str, host: str, allowed: Collection[str], *, secure: bool = False) -> bool:

@@ -3,11 +3,13 @@
 Streams are numbered without a gap, so what somebody missed is counted without reading it.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from chat.domain import limits
 from chat.domain.frames import Reset, Resume
+
+LOOKS: Final = 20  # rooms that are asked of for the price of a question
 
 
 class Tell(NamedTuple):
@@ -34,10 +36,10 @@ def plan(resume: Resume, epoch: str, hello: Mapping[str, int], now: Mapping[str,
     return steps
 
 
-def cost(steps: Iterable[Tell | Reset]) -> float:
-    """In questions, each of which may read a page."""
+def cost(steps: Sequence[Tell | Reset]) -> float:
+    """In questions, each of which may read a page; to look at a room costs less."""
     missed = sum(max(0, step.upto - step.after) for step in steps if isinstance(step, Tell))
-    return 1 + missed / limits.PAGE
+    return 1 + missed / limits.PAGE + len(steps) / LOOKS
 
 
 def _step(

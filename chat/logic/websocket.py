@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from chat.domain.errors import Refused
+from chat.domain.errors import Refused, content_of
 from chat.domain.frames import Ping, Resume, Typing
 from chat.domain.vocabulary import Command, Query
 from chat.logic.doors import UNREADABLE, id_in, malformed
@@ -131,14 +131,4 @@ def answer(name: str, content: Any) -> bytes:
 
 
 def refused(name: str | None, refusal: Refused) -> bytes:
-    return _encode({"type": "refused"} | ({"id": name} if name else {}) | problem(refusal))
-
-
-def problem(refusal: Refused) -> dict[str, Any]:
-    """A refusal as it stands in a frame, and in the problem details (RFC 9457) of an HTTP answer."""
-    told: dict[str, Any] = {"code": refusal.code, "detail": refusal.detail}
-    if refusal.field:
-        told["field"] = refusal.field
-    if refusal.retry_after is not None:
-        told["retry_after"] = refusal.retry_after
-    return told
+    return _encode({"type": "refused"} | ({"id": name} if name else {}) | content_of(refusal))

@@ -7,25 +7,51 @@ with a colon, which no word holds.
 
 import re
 from typing import Final
-from unicodedata import normalize
+from unicodedata import combining, normalize
 
 from msgspec import UNSET
 
+from chat.domain import limits
 from chat.domain.messages import Message
 from chat.domain.vocabulary import State
 
 LENGTH: Final = 32  # characters of a word that count
+PIECE: Final = 256  # characters that are normalized at once
+MARKS: Final = 32  # more of them behind one another than anybody writes
 ASCII_WORD: Final = re.compile(r"\w+", re.ASCII)
 WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 
 
 def cut(text: str) -> tuple[str, ...]:
     """The distinct words of `text`, in order."""
-    if text.isascii():  # the same in less time
-        words = ASCII_WORD.findall(text.lower())
-    else:
-        words = WORD.findall(normalize("NFKC", normalize("NFKC", text).casefold()))
+    if text.isascii():
+        words = ASCII_WORD.findall(text.lower())  # the same in less time
+        return tuple(dict.fromkeys([word[:LENGTH] for word in words]))
+    words = WORD.findall(normal(normal(text).casefold()))
     return tuple(dict.fromkeys([word[:LENGTH] for word in words]))
+
+
+def normal(text: str) -> str:
+    """NFKC, piece by piece, since a long run of marks takes the square of its length; and of a text that grows by it
+    no more than a text may have.
+    """
+    if len(text) <= PIECE:
+        return normalize("NFKC", text)
+    made: list[str] = []
+    start = length = 0
+    while start < len(text) and length < limits.TEXT:
+        end = _end_of_piece(text, start + PIECE)
+        made.append(normalize("NFKC", text[start:end]))
+        start, length = end, length + len(made[-1])
+    return "".join(made)[: limits.TEXT]
+
+
+def _end_of_piece(text: str, end: int) -> int:
+    """Behind the marks of its last letter."""
+    last = min(end + MARKS, len(text))
+    while end < last and combining(text[end]):
+        end += 1
+    return end
 
 
 def in_room(room: str) -> str:

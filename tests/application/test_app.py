@@ -10,7 +10,7 @@ import pytest
 import structlog
 from starlette.requests import Request
 
-from chat.application import buckets, http
+from chat.application import allowances, app, http
 from chat.application.app import WRITER, application
 from chat.application.authentication import address_of, asked, credentials_of
 from chat.application.metrics import may_read
@@ -102,22 +102,51 @@ async def test_a_store_that_fails_is_503_and_when_to_come_back(error: StoreError
 
 
 async def test_what_is_nobodys_is_looked_for_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buckets, "STRANGERS", Rate(1, 3))
+    monkeypatch.setattr(allowances, "STRANGERS", Rate(1, 3))
     here = await world(rate=20)
     ann = await here.register("ann")
     made_up = [{"authorization": f"Bearer nobody{number}.secret"} for number in range(4)]
     assert [(await ask(here, "GET", "/api/me", headers=each)).status for each in made_up] == [401, 401, 401, 429]
     here.faulty.calls.clear()
-    for path in ("/", "/web/app.js", "/api/welcome", "/api/me"):
+    for path in ("/api/welcome", "/api/me"):
         told = await ask(here, "GET", path)
         assert (told.status, told.body["code"], told.headers["retry-after"]) == (429, "too_fast", "1")
     assert (await ask(here, "POST", "/api/log_in", b"{}")).status == 429
     assert here.faulty.calls == []
     assert [(await ask(here, "GET", path)).status for path in ("/healthz", "/readyz")] == [200, 200]
     assert (await ask(here, "GET", "/api/me", headers=bearer(ann))).status == 200  # whoever is known goes on
-    assert (await ask(here, "GET", "/", client=("192.0.2.1", 1))).status == 200
+    assert (await ask(here, "GET", "/api/welcome", client=("192.0.2.1", 1))).status == 200
     here.clock.monotonic += 2
-    assert [(await ask(here, "GET", "/")).status for _ in range(3)] == [200, 200, 429]
+    assert [(await ask(here, "GET", "/api/welcome")).status for _ in range(3)] == [200, 200, 429]
+
+
+async def test_an_address_asks_so_often_and_is_refused_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowances, "REQUESTS", Rate(1, 3))
+    monkeypatch.setattr(app, "LATE", 0.001)
+    here = await world(rate=20)
+    ann = await here.register("ann")
+    paths = ["/", "/web/app.js", "/nowhere", "/", "/web/app.js", "/nowhere", "/api/me"]
+    told = [await ask(here, "GET", path, headers=bearer(ann)) for path in paths]
+    assert [each.status for each in told] == [200, 200, 404, 429, 429, 429, 429]
+    assert {(each.body["code"], each.headers["retry-after"]) for each in told[3:]} == {("too_fast", "1")}
+    assert told[3].headers["x-content-type-options"] == "nosniff"
+    assert [message["type"] for message in await handshake(here, FakeWire(), headers=bearer(ann))] == [
+        "websocket.close"
+    ]
+    assert [(await ask(here, "GET", path)).status for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+    assert (await ask(here, "GET", "/", client=("192.0.2.1", 1))).status == 200
+    here.clock.monotonic += 1
+    assert (await ask(here, "GET", "/")).status == 200
+
+
+async def test_nobody_owns_a_chat_from_a_page_that_only_leads_here() -> None:
+    here = await world()
+    async with turning(here):
+        form = b'{"name":"eve","password":"correct horse"}'
+        rebound = {"host": "evil.example:8000", "origin": "http://evil.example:8000"}
+        told = await ask(here, "POST", "/api/register", form, rebound)
+        assert (told.status, told.body["code"]) == (403, "forbidden")
+        assert (await ask(here, "POST", "/api/register", form, {"host": "localhost:8000"})).status == 200
 
 
 async def test_a_state_that_has_to_be_fetched_is_charged_to_the_address() -> None:
@@ -126,7 +155,7 @@ async def test_a_state_that_has_to_be_fetched_is_charged_to_the_address() -> Non
     here.forget()
     assert (await ask(here, "GET", "/api/me", headers=bearer(ann))).status == 200
     assert (await ask(here, "GET", "/api/me", headers=bearer(ann))).status == 200
-    assert here.node.allowances.strangers.look("127.0.0.1", here.clock.seconds()).level == STRANGERS.burst - 1
+    assert here.node.allowances.strangers.look("127.0.0.1").level == STRANGERS.burst - 1
 
 
 async def test_a_command_is_answered_by_its_turn_and_by_no_other() -> None:

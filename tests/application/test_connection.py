@@ -12,6 +12,7 @@ from chat.application import connection
 from chat.application.authentication import Asker
 from chat.application.connection import Connection
 from chat.application.doors import frame_decoder
+from chat.domain import limits
 from chat.domain.accounts import EndSession
 from chat.domain.errors import Refused, StoreError, Unavailable
 from chat.domain.messages import SendMessage
@@ -360,7 +361,7 @@ async def test_one_account_does_not_hold_all_sockets(monkeypatch: pytest.MonkeyP
 
 
 async def test_one_address_does_not_hold_all_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowds, "AT_ADDRESS", 1)
+    monkeypatch.setattr(limits, "ADDRESS_SOCKETS", 1)
     here, ann, bob, _ = await tea(rate=1_000, sockets=8)
     wires = await crowd(here, ann, "there", 2)
     with pytest.raises(Refused):
@@ -371,33 +372,86 @@ async def test_one_address_does_not_hold_all_sockets(monkeypatch: pytest.MonkeyP
     await until(lambda: not len(here.hub))
 
 
-async def test_a_long_resume_is_put_off_when_too_much_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    waited: list[float] = []
+async def asks(wire: FakeWire, number: int) -> None:
+    for index in range(number):
+        wire.say("me", id=f"{index}")
+    await until(lambda: len(wire.frames) > number)
 
-    async def sleep(seconds: float) -> None:
-        if seconds:
-            waited.append(round(seconds, 3))
-        await asyncio.tasks.sleep(0)
 
+async def test_a_long_resume_is_put_off_when_too_much_was_asked() -> None:
     here, ann, _, room = await tea(rate=1)
     await here.turn(*((ann, send(room, f"{number}")) for number in range(150)))
     async with connected(here, ann) as wire:
-        monkeypatch.setattr(asyncio, "sleep", sleep)
-        for _ in range(8):
+        await asks(wire, 16)
+        wire.say("resume", epoch=here.node.epoch, rooms={room: 0})
+        await asyncio.sleep(0.01)
+        assert wire.frames[-1]["type"] == "answer"
+        here.clock.monotonic += 0.3
+        await until(lambda: wire.frames[-1]["type"] == "caught_up")
+
+
+async def test_who_goes_is_gone_whatever_was_still_to_be_told() -> None:
+    here, _, bob, room = await tea(rate=1)
+    async with connected(here, bob) as wire:
+        await asks(wire, 16)
+        for _ in range(10):
             wire.say("resume", epoch=here.node.epoch, rooms={room: 0})
-        await until(lambda: [frame["type"] for frame in wire.frames].count("caught_up") == 8)
-        monkeypatch.undo()
-    assert waited == [0.171, 0.424]
+        await until(lambda: here.node.counts.resumes)
+        wire.on_lost()
+        assert here.hub.count_of(bob) == 0
+    assert wire.frames[-1]["type"] == "answer"
 
 
-async def test_hello_is_put_off_when_there_were_too_many() -> None:
+async def test_hello_is_refused_when_there_were_too_many() -> None:
     here, ann, bob, _ = await tea(rate=1)
     for _ in range(5):
         async with connected(here, ann):
             pass
-    wire, serving = connect(here, ann)
+    with pytest.raises(Refused) as refused:
+        await Connection(here.node, FakeWire(), Asker(ann, ann, LATER), DECODER).serve()
+    assert (refused.value.code, refused.value.retry_after) == ("too_fast", 0.4)
     async with connected(here, bob):
-        assert wire.frames == []
-    assert here.node.allowances.questions.book(ann, 0) == pytest.approx(0.4)
-    serving.cancel()
-    await asyncio.wait([serving])
+        pass
+    here.clock.monotonic += 0.5
+    async with connected(here, ann):
+        pass
+
+
+async def test_who_does_not_wait_when_told_to_is_made_to() -> None:
+    here, ann, _, room = await tea(rate=10)
+    async with turning(here), connected(here, ann) as wire:
+        for number in range(20):
+            wire.say("send_message", id=f"{number}", room=room, text="hi")
+        await until(lambda: sum(frame["type"] == "ack" for frame in wire.frames) == 20)
+        assert not wire.is_paused()
+        wire.say("send_message", id="too many", room=room, text="hi")
+        assert wire.is_paused()
+        await until(lambda: wire.frames[-1]["type"] == "refused")
+        assert (wire.frames[-1]["code"], wire.frames[-1]["retry_after"]) == ("too_fast", 0.1)
+        await until(lambda: not wire.is_paused())
+
+
+async def test_a_question_too_many_is_waited_for_too() -> None:
+    here, ann, *_ = await tea(rate=1)
+    async with connected(here, ann) as wire:
+        await asks(wire, 16)
+        wire.say("me", id="too many")
+        await until(lambda: wire.frames[-1]["type"] == "refused")
+        assert wire.paused
+        wire.say("resume", epoch="another", rooms={})  # it has no id, and is put off instead
+    assert here.node.counts.resumes == 0
+
+
+async def test_nobody_is_greeted_once_the_node_drains() -> None:
+    here, ann, bob, room = await tea()
+    await here.do(ann, send(room, "1"))
+    here.faulty.gates["find"] = asyncio.Event()
+    wire, serving = connect(here, bob)
+    await until(lambda: here.faulty.waiting)
+    await here.node.drain(1)
+    here.faulty.gates["find"].set()
+    with pytest.raises(Refused, match="unavailable"):
+        await serving
+    assert (wire.frames, len(here.hub)) == ([], 0)
+    with pytest.raises(Refused, match="unavailable"):
+        await connect(here, bob)[1]

@@ -51,6 +51,7 @@ async def test_a_node_is_ready_while_its_store_is_and_until_it_drains() -> None:
 
     read_info = here.store.read_info
     here.store.read_info = gone  # type: ignore[method-assign, assignment]
+    here.clock.monotonic += 1
     with pytest.raises(Refused) as refused:
         await here.node.ready()
     assert refused.value.status == 503

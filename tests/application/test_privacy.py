@@ -17,13 +17,12 @@ import pytest
 from chat.application import doors
 from chat.application.queue import Outcome, Waiting
 from chat.domain.accounts import CreateInvite, ListInvites, PromoteAccount
-from chat.domain.errors import Refused
+from chat.domain.errors import Refused, content_of
 from chat.domain.log import Begun, Loaded, LogRow, Row, Rows, Writes
 from chat.domain.messages import DeleteMessage, EditMessage, PinMessage, SearchMessages, SendMessage
 from chat.domain.rooms import ArchiveRoom, BrowseRooms, CreateRoom, ListRooms, OpenDirect, RemoveMember
 from chat.domain.vocabulary import Command, Query
 from chat.infra.stores.memory import MemoryStore
-from chat.logic.websocket import problem
 from tests.application.fakes import FakeWire, World, until, world
 from tests.application.test_connection import connected
 from tests.client import Account, Response, Talk
@@ -156,11 +155,11 @@ async def outcome(place: Place, actor: str, message: Command | Query) -> bytes:
         try:
             return msgspec.json.encode(await here.node.ask(message, actor, actor))
         except Refused as refusal:
-            return msgspec.json.encode(problem(refusal))
+            return msgspec.json.encode(content_of(refusal))
     told: list[Outcome] = []
     await here.node.turns.turn([Waiting(message, actor, actor, "fresh", told.append)])
     [first] = told
-    return msgspec.json.encode(problem(first)) if isinstance(first, Refused) else first
+    return msgspec.json.encode(content_of(first)) if isinstance(first, Refused) else first
 
 
 async def asked(place: Place, actor: str, kind: type, room: str, fields: dict[str, Any]) -> tuple[list[bytes], Any]:

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from chat.application import turnstile
 from chat.application.turnstile import Turnstile
 from chat.domain.errors import Refused
 
@@ -12,8 +11,8 @@ from chat.domain.errors import Refused
 class Works:
     """Pieces of work that note when they begin and end."""
 
-    def __init__(self) -> None:
-        self.stile = Turnstile()
+    def __init__(self, waiting: int = 64) -> None:
+        self.stile = Turnstile(waiting)
         self.told: list[str] = []
 
     async def work(self, name: str, piece: str, *, breaks: bool = False) -> None:
@@ -44,9 +43,8 @@ async def test_what_breaks_or_is_given_up_lets_the_next_one_in() -> None:
     assert len(works.stile) == 0
 
 
-async def test_beyond_a_bound_it_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turnstile, "WAITING", 2)
-    works = Works()
+async def test_beyond_a_bound_it_is_busy() -> None:
+    works = Works(waiting=2)
     pieces = [asyncio.create_task(works.work("ann", f"a{number}")) for number in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Refused) as refused:

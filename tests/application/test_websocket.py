@@ -272,7 +272,7 @@ async def test_who_is_too_fast_is_told_when_to_come_back(tmp_path: Path) -> None
         async with Talk(ann) as talk:
             frames = [await talk.ask("send_message", f"f{number}", room=room, text="hi") for number in range(8)]
             refused = [frame for frame in frames if frame["type"] == "refused"]
-            assert len(refused) >= 4
+            assert len(refused) >= 2  # whoever was refused is not read from until it would not be
             assert {frame["code"] for frame in refused} == {"too_fast"}
             assert all(0 < frame["retry_after"] <= 0.5 for frame in refused)
             response = ann.post("send_message", room=room, text="hi")  # it is one rate for all doors

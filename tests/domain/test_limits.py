@@ -27,6 +27,7 @@ PUBLIC = {
     "RESUME_ROOM": 1_000,
     "RESUME_ALL": 5_000,
     "FRAME": 256 * 1024,
+    "ADDRESS_SOCKETS": 100,
 }
 
 FITS: dict[str, list[Any]] = {
@@ -53,7 +54,7 @@ TOO_MUCH: dict[str, list[Any]] = {
     "Id": ["", "a" * 65, "a b", "a:b", "é", "a\n", "a/b"],
     "Text": ["", " ", "\n\t ", "a" * 8_001, "a\0", "\0a", "\u3000"],
     "Title": ["", "  ", "a" * 81, "a\0b"],
-    "Name": ["", "a" * 33, "a b", "a@b", "a:b", "a\n", "🎉", "a\0"],
+    "Name": ["", "a" * 33, "a b", "a@b", "a:b", "a\n", "🎉", "a\0", "ann\u3164", "\u115f", "\u1160b", "\uffa0"],
     "Words": ["a" * 81, "a\0b"],
     "Emoji": ["", " ", "a b", "a\0", "a" * 33, "a\n", "\x7f"],
     "NewPassword": ["1234567", "p" * 257],
@@ -86,6 +87,15 @@ def test_what_is_beyond_a_limit_does_not(name: str) -> None:
     for value in TOO_MUCH[name]:
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(value, getattr(limits, name))
+
+
+@pytest.mark.parametrize(
+    ("sockets", "share"), [(0, 100), (50, 100), (400, 100), (403, 100), (404, 101), (10_000, 2_500)]
+)
+def test_one_address_has_a_quarter_of_all_sockets_and_never_less_than_a_household_needs(
+    sockets: int, share: int
+) -> None:
+    assert limits.share_of_address(sockets) == share
 
 
 def test_what_is_published_are_numbers_of_this_module() -> None:

@@ -115,6 +115,15 @@ async def connect(server: Server, data: bytes = b"", *, source: str = "", buffer
     return protocol
 
 
+def stranger() -> str | None:
+    """An address of this machine beside its loopback's; None if it is in no network. Nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(("198.51.100.1", 9))
+        address: str = probe.getsockname()[0]
+        return address
+    return None
+
+
 async def greeted(server: Server, account: Account) -> Peer:
     peer = await connect(server, handshake(account))
     await until(lambda: peer.is_greeted or peer.over, "a hello")

@@ -22,6 +22,7 @@ from tests.running import Server
 
 FLAGS: Final = ("--registration", "open", "--rate", "0")
 PROMPTLY: Final = 30.0  # seconds: ten times what is promised, since a shared machine may stall
+OPENED: Final = 300  # times, by another program
 
 
 class Times(NamedTuple):
@@ -225,3 +226,39 @@ def judge_copy(server: Server, disk: SmallDisk, clients: list[Client]) -> Verdic
     pages = read_pages(clients[0].account, list(stored.log))
     histories = [client.history for client in clients]
     return demand(histories, Stored(stored.log, pages, stored.positions), histories_in(server.folder))
+
+
+@pytest.mark.requires("cc")
+async def test_others_may_open_the_file_beside_a_server_whose_disk_has_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `verify` and `backup` do. None of them takes itself for the first, which would kill the server."""
+    disk = FailingDisk(tmp_path)
+    server = Server(tmp_path, *FLAGS)
+    server.environment.update(disk.environment)
+    await asyncio.to_thread(server.start)
+    with ended_at_last(server):
+        clients = await come(server, seed=4)
+        async with Running(clients):
+            for number, what in (FAULTS["a write fails"], FAULTS["an fsync fails"]):
+                await talk(clients)
+                await live_through(server, clients, partial(disk.fail, number, what), disk.work)
+                heads = await asyncio.to_thread(heads_seen, tmp_path / "chat.db")
+                assert heads == sorted(heads)
+                assert heads[0] < heads[-1]
+            verdict = await demand_all(clients, tmp_path / "chat.db", histories_in(tmp_path))
+        checked = await asyncio.to_thread(chat, tmp_path, "verify")
+        assert (checked.returncode, checked.stderr) == (0, "")
+        assert await asyncio.to_thread(server.stop) == 0
+    with capsys.disabled():
+        print(f"\nopened {len(heads)} times by others: {verdict}")
+
+
+def heads_seen(file: Path) -> list[int]:
+    """By one who opens and closes it again and again."""
+    heads: list[int] = []
+    for _ in range(OPENED):
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as other:
+            heads += [head for (head,) in other.execute("SELECT max(position) FROM log").fetchall()]
+        time.sleep(0.005)
+    return heads

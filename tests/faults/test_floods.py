@@ -124,12 +124,12 @@ async def test_commands_faster_than_the_rate_of_one_account_do_not_starve_anothe
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The healthy one demands that each of its commands is acknowledged. No socket of the flooder is sent away for
-    asking what it may ask: the answer says when to try again.
+    asking what it may ask: the answer says when to try again, and who does not wait is made to.
     """
-    async with flooding(server, capsys, "10 sockets of one account, 2,000 commands each", 100 * MEGABYTE) as flood:
+    async with flooding(server, capsys, "10 sockets of one account, 200 commands each", 100 * MEGABYTE) as flood:
         peers = [await greeted(server, flood.flooders[0]) for _ in range(10)]
         numbers = count()
-        for _ in range(20):
+        for _ in range(2):
             for peer in peers:
                 peer.say(b"".join(text(message(flood.room, next(numbers))) for _ in range(100)))
             await asyncio.sleep(0.1)
@@ -139,7 +139,7 @@ async def test_commands_faster_than_the_rate_of_one_account_do_not_starve_anothe
             answers.clear()
             for peer in peers:
                 answers.update(re.findall(rb'"type":"ack"|"code":"\w+"', peer.heard))
-            return answers.total() == 20_000 or any(peer.over for peer in peers)
+            return answers.total() == 2_000 or any(peer.over for peer in peers)
 
         await until(are_answered, "an answer to every command", 60)
         assert not [peer.code for peer in peers if peer.over]
@@ -148,8 +148,8 @@ async def test_commands_faster_than_the_rate_of_one_account_do_not_starve_anothe
     acknowledged, refused = answers[b'"type":"ack"'], answers[b'"code":"too_fast"']
     with capsys.disabled():
         print(f"of the flood, {acknowledged} were acknowledged and {refused} refused")
-    assert acknowledged + refused == 20_000
-    assert 40 <= acknowledged < 2_000
+    assert acknowledged + refused == 2_000
+    assert 40 <= acknowledged < 1_000
 
 
 def message(room: str, number: int) -> bytes:

@@ -9,13 +9,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.client import Account, register
+from chat.infra.server import SPARE_FILES
+from tests.client import Account, register, request
 from tests.faults.flooding import (
     MEGABYTE,
     Growth,
@@ -26,16 +27,17 @@ from tests.faults.flooding import (
     has_nothing_to_regret,
     many_files,
     part,
+    stranger,
 )
 from tests.faults.healthy import Healthy
 from tests.faults.load import until
-from tests.running import Server, running
+from tests.running import Server, altered, running
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="what a process has open is not shown here")
 
 SOCKETS: Final = int(os.environ.get("CHAT_TEST_SOCKETS", "10000"))
 AT_ONCE: Final = 250  # handshakes
-NEIGHBOUR: Final = "127.0.0.2"  # another address than everybody else's
+NEIGHBOUR: Final = "127.0.0.2"  # of this machine, but another address than everybody else's
 SPARE: Final = 2_500  # files that a server, or a test, has beside the websockets
 
 
@@ -123,16 +125,64 @@ async def test_who_comes_and_goes_in_the_middle_of_a_handshake_leaves_nothing(
 # ---- too many
 
 
+@pytest.fixture
+def far() -> str:
+    """Where somebody asks from who is not on this machine."""
+    return stranger() or pytest.skip("this machine is in no network")
+
+
+@pytest.mark.parametrize(
+    ("files", "share", "refused"), [(None, 100, 32), (924, 208, 11)], ids=["files enough", "few files"]
+)
 async def test_an_address_has_its_share_and_whoever_is_beyond_it_is_told_when_to_come_back(
+    tmp_path: Path, far: str, capsys: pytest.CaptureFixture[str], files: int | None, share: int, refused: int
+) -> None:
+    """A few dozen of them; the others are cut off, so that they do not fill the house by being refused."""
+    sockets = 10_000 if files else 400
+    with serving(tmp_path, files, "--registration", "open", "--sockets", str(sockets)) as server:
+        async with beside(server) as somebody:
+            count = await crowd(server, 1_200, far)
+    with capsys.disabled():
+        print(f"\n1,200 connections of one address that may have {share}: {dict(count)}; {somebody}")
+    assert count == {None: share, 429: refused, "cut off": 1_200 - share - refused}
+
+
+@contextmanager
+def serving(folder: Path, files: int | None, *flags: str) -> Iterator[Server]:
+    """A server whose connections may have so many files."""
+    server = Server(folder, *flags)
+    if files:
+        most = f"({files + SPARE_FILES}, {files + SPARE_FILES})"
+        server.script = altered(folder, "import resource", f"resource.setrlimit(resource.RLIMIT_NOFILE, {most})")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+async def test_of_this_machine_nobody_is_cut_off_while_there_are_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running(tmp_path, "--registration", "open", "--sockets", "400") as server:
         async with beside(server) as somebody:
             count = await crowd(server, 1_200, NEIGHBOUR)
     with capsys.disabled():
-        print(f"\n1,200 connections of one address that may have 100: {dict(count)}; {somebody}")
-    assert count.keys() == {None, 429, "cut off"}
-    assert (count[None], count[429], count["cut off"]) == (100, 1_000, 100)
+        print(f"\n1,200 connections of this machine: {dict(count)}; {somebody}")
+    assert count == {None: 100, 429: 1_100}
+
+
+async def test_when_everybody_else_is_cut_off_its_health_checks_are_answered(
+    tmp_path: Path, far: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(tmp_path, "--registration", "open", "--sockets", "50", "--rate", "0") as server:
+        async with beside(server) as somebody:
+            count = await crowd(server, 2_500, far)
+    with capsys.disabled():
+        print(f"\n2,500 connections where there are files for 2,050: {dict(count)}; {somebody}")
+    assert count.keys() == {None, 503, "cut off"}
+    assert 1_045 <= count[None] <= 1_050
+    assert 2_010 <= count[None] + count[503] <= 2_018
 
 
 async def test_so_does_whoever_comes_when_the_house_is_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +193,24 @@ async def test_so_does_whoever_comes_when_the_house_is_full(tmp_path: Path, caps
         print(f"\n1,900 connections where there is room for 1,050: {dict(count)}; {somebody}")
     assert count.keys() == {None, 503}
     assert 1_045 <= count[None] <= 1_050
+
+
+async def test_handshakes_of_strangers_are_counted_and_leave_no_line_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor do they answer the goodbye. A line for each would fill the disk, and then nothing can be said any more."""
+    with running(tmp_path, "--registration", "open") as server:
+        async with beside(server) as somebody:
+            before = len(server.lines())
+            peers = [await connect(server, handshake(Account("", "a.b"))) for _ in range(500)]
+            await until(lambda: all(peer.over for peer in peers), "everybody to be gone")
+            lines = len(server.lines()) - before
+            metrics = (await asyncio.to_thread(request, server.address, "GET", "/metrics")).body
+    with capsys.disabled():
+        print(f"\n500 handshakes without a token: {lines} lines; {somebody}")
+    assert {peer.code for peer in peers} <= {4401, 4429}
+    assert b'chat_drops_total{reason="close_unanswered"} 500.0' in metrics
+    assert lines == 0
 
 
 async def crowd(server: Server, count: int, source: str = "") -> "Counter[int | str | None]":

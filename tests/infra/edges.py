@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 from uvicorn.server import ServerState
 
 from chat.infra.admission import Admission
-from chat.infra.edge import WRITER, WebSocketEdge
-from chat.infra.http_edge import EdgeConfig, HttpEdge
+from chat.infra.edge import WRITER, EdgeConfig, WebSocketEdge
+from chat.infra.http_edge import HttpEdge
 from chat.infra.hub import Bundle
 from chat.infra.server import listen, server
 from tests.application.fakes import until
@@ -47,6 +48,10 @@ class Place:
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws"
+
+    @property
+    def dropped(self) -> Counter[str]:
+        return self.admission.dropped
 
     @property
     def wire(self) -> WebSocketEdge:
@@ -97,9 +102,8 @@ async def edge(delay: float = 0, admission: Admission | None = None, **settings:
     async def drain(_: float) -> None:
         """Nothing is under way here."""
 
-    config = server(app, (), drain, sockets=1_000, by_address=True).config
+    config = server(app, (), drain, place.admission).config
     assert isinstance(config, EdgeConfig)
-    config.admission = place.admission
     for name, value in settings.items():
         setattr(config, name, value)
     config.load()

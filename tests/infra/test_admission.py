@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 from contextlib import suppress
-from ipaddress import ip_network
 from random import Random
 
 import pytest
@@ -14,20 +13,19 @@ from websockets.asyncio.client import connect
 
 from chat.application.http import refusal_response
 from chat.domain.errors import Refused
+from chat.domain.limits import ADDRESS_SOCKETS
 from chat.infra.admission import (
     ADMITTED,
     CROWDED,
     CUT,
     CUT_ADDRESS,
     FULL,
-    LEAST,
+    REFUSED,
     ROOM,
     Admission,
     Entry,
     connections,
-    place_of,
 )
-from chat.infra.edge import dropped
 from chat.infra.http_edge import REFUSALS
 from chat.infra.refusals import problem
 from tests.application.fakes import until
@@ -35,13 +33,16 @@ from tests.infra.edges import HANDSHAKE, Place, edge, lazy, rest
 from tests.infra.edges import anyio_backend as anyio_backend
 
 
-@pytest.fixture(autouse=True)
-def nothing_dropped() -> None:
-    dropped.clear()
-
-
 def verdicts(admission: Admission, hosts: list[str]) -> list[str]:
-    return [admission.enter(host).verdict for host in hosts]
+    """Of those who come one after the other and stay, if they may."""
+    return [come(admission, host).verdict for host in hosts]
+
+
+def come(admission: Admission, host: str) -> Entry:
+    entry = admission.enter(host)
+    if entry.verdict in (CUT, CUT_ADDRESS):
+        admission.leave(entry)
+    return entry
 
 
 def strangers(count: int) -> list[str]:
@@ -53,38 +54,89 @@ def strangers(count: int) -> list[str]:
 
 def test_all_the_websockets_fit_in_and_a_thousand_more() -> None:
     told = verdicts(Admission(2_000), strangers(4_500))
-    assert [told.count(verdict) for verdict in (ADMITTED, FULL, CUT)] == [3_000, 1_000, 500]
+    assert [told.count(verdict) for verdict in (ADMITTED, FULL, CUT)] == [3_000, ROOM - REFUSED, 500 + REFUSED]
     assert told == sorted(told, key=[ADMITTED, FULL, CUT].index)
 
 
 def test_one_address_has_a_quarter_of_it() -> None:
     told = verdicts(Admission(2_000), ["10.0.0.1"] * 1_700)
-    assert [told.count(verdict) for verdict in (ADMITTED, CROWDED, CUT_ADDRESS)] == [500, 1_000, 200]
+    assert [told.count(verdict) for verdict in (ADMITTED, CROWDED, CUT_ADDRESS)] == [500, REFUSED, 1_200 - REFUSED]
+    assert told == sorted(told, key=[ADMITTED, CROWDED, CUT_ADDRESS].index)
 
 
 def test_and_never_less_than_a_household_needs() -> None:
-    told = verdicts(Admission(10), ["10.0.0.1"] * LEAST)
-    assert told == [ADMITTED] * LEAST
+    told = verdicts(Admission(10), ["10.0.0.1"] * ADDRESS_SOCKETS)
+    assert told == [ADMITTED] * ADDRESS_SOCKETS
+
+
+def test_who_goes_makes_place_for_another_of_the_same_address() -> None:
+    admission = Admission(10)
+    inside = [admission.enter("10.0.0.1") for _ in range(ADDRESS_SOCKETS + REFUSED)]
+    admission.leave(inside[-1])
+    assert verdicts(admission, ["10.0.0.1"] * 2) == [CROWDED, CUT_ADDRESS]
+    admission.leave(inside[0])
+    assert verdicts(admission, ["10.0.0.1"]) == [ADMITTED]
 
 
 def test_one_address_does_not_fill_the_house_by_being_refused() -> None:
     admission = Admission(10_000)
     others = strangers(1_000)
-    for _ in range(100_000):
-        entry = admission.enter("192.0.2.1")
-        if entry.verdict == CUT_ADDRESS:
-            admission.leave(entry)
+    verdicts(admission, ["192.0.2.1"] * 100_000)
     assert verdicts(admission, others) == [ADMITTED] * len(others)
+
+
+def fill(admission: Admission, host: str) -> None:
+    """With as many of one address as are not cut off."""
+    while come(admission, host).verdict not in (CUT, CUT_ADDRESS):
+        """Another one."""
+
+
+@given(st.integers(1, 20_000), st.integers(3, 25_000) | st.none())
+def test_however_much_there_is_one_address_does_not_keep_another_out(sockets: int, files: int | None) -> None:
+    admission = Admission(sockets, files)
+    fill(admission, "192.0.2.1")
+    assert verdicts(admission, ["192.0.2.2"]) == [ADMITTED]
+
+
+@pytest.mark.parametrize("files", [None, 924, 12_000])
+def test_nor_do_a_few_of_them_keep_others_from_being_told_when_to_come_back(files: int | None) -> None:
+    admission = Admission(10_000, files)
+    for number in range(5):
+        fill(admission, f"192.0.2.{number}")
+    assert verdicts(admission, ["198.51.100.1"] * 2) == [FULL] * 2
 
 
 def test_where_files_are_few_every_bound_is_lower() -> None:
     told = verdicts(Admission(10_000, files=900), strangers(1_000))
-    assert [told.count(verdict) for verdict in (ADMITTED, FULL, CUT)] == [810, 90, 100]
+    assert [told.count(verdict) for verdict in (ADMITTED, FULL, CUT)] == [810, 90 - 90 // 8, 100 + 90 // 8]
+    told = verdicts(Admission(10_000, files=900), ["10.0.0.1"] * 1_000)
+    assert [told.count(verdict) for verdict in (ADMITTED, CROWDED)] == [810 // 4, 90 // 8]
+    told = verdicts(Admission(10_000, files=100), ["10.0.0.1"] * 1_000)
+    assert [told.count(verdict) for verdict in (ADMITTED, CROWDED)] == [90 // 2, 10 // 8]
 
 
 def test_it_never_has_more_than_is_asked_of_the_system() -> None:
-    told = verdicts(Admission(2_000, files=connections(2_000)), strangers(5_000))
+    told = verdicts(Admission(2_000, files=connections(2_000)), strangers(4_000) + ["127.0.0.1"] * 100)
     assert len(told) - told.count(CUT) == connections(2_000) == 2_000 + 2 * ROOM
+
+
+# ---- this machine
+
+
+@pytest.mark.parametrize("near", ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("by_address", [True, False])
+def test_its_health_check_is_let_in_while_everybody_else_is_cut_off(near: str, by_address: bool) -> None:
+    admission = Admission(10_000, files=924, by_address=by_address)
+    assert verdicts(admission, strangers(1_000))[-1] == CUT
+    assert verdicts(admission, [near] * 12) == [FULL] * (92 // 8) + [CUT]
+
+
+def test_it_is_refused_but_never_cut_off_for_its_address() -> None:
+    told = verdicts(Admission(2_000), ["127.0.0.1"] * 5_000)
+    assert [told.count(verdict) for verdict in (ADMITTED, CROWDED, FULL, CUT)] == [500, 2_500, 1_000, 1_000]
+
+
+# ---- addresses
 
 
 @pytest.mark.parametrize("exempt", [{"proxies": ("10.0.0.0/8",)}, {"by_address": False}])
@@ -94,26 +146,19 @@ def test_many_come_from_the_address_of_a_proxy_and_from_any_if_so_wished(exempt:
     assert admission.of_places == {}
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("192.0.2.1", "192.0.2.2", False),
-        ("192.0.2.1", "::ffff:192.0.2.1", True),
-        ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", True),
-        ("2001:db8::1", "2001:db8:0:1::1", False),
-        ("fe80::1%eth0", "fe80::1%eth1", True),
-    ],
-)
-def test_an_address_is_what_one_connection_to_the_internet_is_given(one: str, other: str, same: bool) -> None:
-    assert (place_of(one) == place_of(other)) == same
-
-
-def test_what_is_no_address_is_counted_in_all_alone() -> None:
-    assert place_of("somewhere") is None
-    assert place_of("10.1.2.3", [ip_network("10.0.0.0/8")]) is None
+def test_an_address_is_what_one_connection_to_the_internet_is_given() -> None:
     admission = Admission(10)
-    admission.leave(admission.enter(None))
-    assert (admission.in_all, admission.of_places) == (0, {})
+    hosts = [f"2001:db8::{number:x}" for number in range(ADDRESS_SOCKETS)]
+    assert set(verdicts(admission, hosts)) == {ADMITTED}
+    assert verdicts(admission, ["2001:db8::ffff:ffff:ffff:ffff", "2001:db8:0:1::1"]) == [CROWDED, ADMITTED]
+
+
+@pytest.mark.parametrize("host", [None, "", "somewhere"])
+def test_what_is_no_address_is_counted_in_all_alone(host: str | None) -> None:
+    admission = Admission(10)
+    entries = [admission.enter(host) for _ in range(500)]
+    assert {entry.verdict for entry in entries} == {ADMITTED}
+    assert (admission.in_all, admission.of_places) == (500, {})
 
 
 @given(st.lists(st.sampled_from(["10.0.0.1", "10.0.0.2", "2001:db8::1", "", "?"]) | st.none(), max_size=60), st.data())
@@ -187,7 +232,7 @@ async def test_who_is_one_too_many_is_told_when_to_come_back(verdict: str, ask: 
         async with connect(place.url) as websocket:  # now that there is room
             await websocket.send("hello")
             assert await websocket.recv() == "hello"
-    assert dropped == {verdict: 1}
+    assert place.dropped == {verdict: 1}
 
 
 @pytest.mark.parametrize("path", [b"/healthz", b"/readyz", b"/metrics"])
@@ -214,7 +259,7 @@ async def test_far_beyond_the_bounds_a_connection_is_cut_off_at_once() -> None:
             peer = await lazy(place, b"")
             assert await rest(peer) == b""
             peer.close()
-    assert dropped == {CUT: 1}
+    assert place.dropped == {CUT: 1}
 
 
 async def test_after_all_kinds_of_comings_and_goings_nobody_is_counted() -> None:
@@ -238,8 +283,8 @@ async def test_after_all_kinds_of_comings_and_goings_nobody_is_counted() -> None
 
         for _ in range(10):
             peers = await asyncio.gather(*(lazy(place, b"") for _ in range(80)))
-            await until(lambda: dropped[CUT])
+            await until(lambda: place.dropped[CUT])
             await asyncio.gather(*(visit(peer, chance.choice(talks)) for peer in peers))
         await until(lambda: not admission.in_all)
         assert admission.of_places == {}
-    assert {FULL, CUT} <= dropped.keys()
+    assert {FULL, CUT} <= place.dropped.keys()

@@ -66,3 +66,16 @@ def test_two_processes_make_no_id_twice(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("time.time_ns", lambda: 1_800_000_000_000_000_000)
     one, two = TimedIds(), TimedIds()
     assert not {one.fresh() for _ in range(1_000)} & {two.fresh() for _ in range(1_000)}
+
+
+def test_no_id_tells_the_next_one() -> None:
+    source = TimedIds()
+    assert len({source.fresh()[-9:] for _ in range(10_000)}) > 9_990
+
+
+def test_ids_sort_though_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = TimedIds()
+    before = source.fresh()
+    monkeypatch.setattr("time.time_ns", lambda: 0)
+    after = [source.fresh() for _ in range(10_000)]
+    assert [before, *after] == sorted({before, *after})

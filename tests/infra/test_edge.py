@@ -1,27 +1,24 @@
 """Websockets at the edge: what comes in is handed over as it is wanted, and whoever stops reading is let go."""
 
 import asyncio
+import gc
 import os
 import socket
 import struct
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from chat.infra import edge as edges
-from chat.infra.edge import dropped
 from chat.infra.hub import Bundle
 from tests.application.fakes import until
 from tests.infra.edges import anyio_backend as anyio_backend
-from tests.infra.edges import edge, lazy, masked, text
-
-
-@pytest.fixture(autouse=True)
-def nothing_dropped() -> None:
-    dropped.clear()
+from tests.infra.edges import edge, lazy, masked, rest, text
 
 
 async def test_frames_come_in_and_go_out_in_order() -> None:
@@ -237,7 +234,7 @@ async def test_who_does_not_answer_a_goodbye_is_dropped(monkeypatch: pytest.Monk
         place.wire.hang_up(4008, "lagging: resume")
         await until(lambda: place.lost)
         peer.close()
-    assert dropped == {"close_unanswered": 1}
+    assert place.dropped == {"close_unanswered": 1}
 
 
 @pytest.mark.parametrize("end", [masked(8, struct.pack("!H", 1000)), b""], ids=["a goodbye", "the end"])
@@ -253,7 +250,7 @@ async def test_who_says_goodbye_and_does_not_read_is_dropped_too(monkeypatch: py
             peer.shutdown(socket.SHUT_WR)
         await until(lambda: place.lost)
         peer.close()
-    assert dropped == {"goodbye_unread": 1}
+    assert place.dropped == {"goodbye_unread": 1}
 
 
 async def test_after_the_goodbye_of_a_peer_nothing_of_it_counts() -> None:
@@ -264,7 +261,7 @@ async def test_after_the_goodbye_of_a_peer_nothing_of_it_counts() -> None:
         await until(lambda: place.lost)
         assert place.heard == [b"1"]
         peer.close()
-    assert not dropped
+    assert not place.dropped
 
 
 async def test_who_stops_reading_is_dropped_though_the_buffer_is_full() -> None:
@@ -276,4 +273,75 @@ async def test_who_stops_reading_is_dropped_though_the_buffer_is_full() -> None:
         await until(lambda: place.lost)
         await waiting
         peer.close()
-    assert dropped == {"keepalive_timeout": 1}
+    assert place.dropped == {"keepalive_timeout": 1}
+
+
+async def test_who_is_not_read_from_for_a_while_is_not_blamed_for_it() -> None:
+    """Its answer to a ping is there, but nobody has looked."""
+    async with edge(ws_ping_interval=0.1, ws_ping_timeout=0.1) as place:
+        async with connect(place.url) as websocket:
+            await until(lambda: place.wires)
+            place.wire.pause()
+            await websocket.send("hello")
+            await asyncio.sleep(1)
+            assert not place.lost
+            place.wire.resume()
+            assert await websocket.recv() == "hello"
+        peer = await lazy(place)  # but one that does not read either is
+        await until(lambda: len(place.wires) == 2)
+        place.wire.write([Bundle([os.urandom(800_000)])])
+        place.wire.pause()
+        await until(lambda: place.lost == 2)
+        peer.close()
+    assert place.dropped == {"keepalive_timeout": 1}
+
+
+# ---- what is left of it
+
+
+async def test_strangers_who_are_dropped_are_counted_and_leave_no_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody listens to them yet. Whoever was listened to leaves one."""
+    monkeypatch.setattr(edges, "CLOSED_WITHIN", 0.05)
+    with capture_logs() as lines:
+        async with edge(delay=0.5) as place:
+            peers = [await lazy(place) for _ in range(20)]
+            await until(lambda: len(place.wires) == 20)
+            for wire in place.wires:
+                wire.hang_up(4401, "log in first")
+            await until(lambda: place.dropped == {"close_unanswered": 20})
+            for peer in peers:
+                peer.close()
+        assert not lines
+        async with edge() as place:
+            peer = await lazy(place)
+            await until(lambda: place.wires)
+            place.wire.hang_up(4008, "lagging: resume")
+            await until(lambda: place.lost)
+            peer.close()
+    assert [(line["event"], line["reason"]) for line in lines] == [("websocket dropped", "close_unanswered")]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [masked(8, struct.pack("!H", 1000)), b"\x81\x05hello", masked(9, b"") * 300, None],
+    ids=["a goodbye", "a broken frame", "a flood", "without a word"],
+)
+async def test_of_a_connection_that_is_over_nothing_is_left_without_a_collection(end: bytes | None) -> None:
+    """A flood of those that come and go would else be kept until one comes along, which is made rare."""
+    async with edge() as place:
+        gc.disable()
+        try:
+            peer = await lazy(place)
+            await until(lambda: place.wires)
+            left: list[weakref.ref[Any]] = [weakref.ref(place.wire), weakref.ref(place.wire.conn)]
+            place.wires.clear()
+            if end:
+                await asyncio.get_running_loop().sock_sendall(peer, end)
+                await rest(peer)
+            peer.close()
+            await until(lambda: not place.state.connections and not place.state.tasks)
+            await until(lambda: not any(each() for each in left))
+        finally:
+            gc.enable()

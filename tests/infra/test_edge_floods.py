@@ -9,15 +9,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from chat.infra import edge as edges
-from chat.infra.edge import ASIDE, FRAGMENTS, dropped
+from chat.infra.edge import ASIDE, FRAGMENTS
 from tests.application.fakes import until
 from tests.infra.edges import anyio_backend as anyio_backend
 from tests.infra.edges import edge, lazy, masked, rest, text
-
-
-@pytest.fixture(autouse=True)
-def nothing_dropped() -> None:
-    dropped.clear()
 
 
 async def test_a_flood_of_pings_is_not_answered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +27,7 @@ async def test_a_flood_of_pings_is_not_answered_for_ever(monkeypatch: pytest.Mon
                 await asyncio.wait_for(loop.sock_sendall(peer, pings), 5)
                 assert place.wire.unsent() < 512 * 1024
         peer.close()
-    assert dropped == {"ping_flood": 1}
+    assert place.dropped == {"ping_flood": 1}
 
 
 async def test_a_message_has_so_many_fragments_and_no_more() -> None:
@@ -51,7 +46,7 @@ async def test_a_message_has_so_many_fragments_and_no_more() -> None:
             assert (struct.pack("!H", 1008) in told) != heard
             peer.close()
             assert place.heard == ([b"x" * FRAGMENTS] if heard else [])
-    assert dropped == {"flood": 1}
+    assert place.dropped == {"flood": 1}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +66,7 @@ async def test_a_flood_of_what_asks_for_nothing_ends_it(flood: bytes) -> None:
         assert struct.pack("!H", 1008) in await rest(peer)
         assert b"after" not in place.heard
         peer.close()
-    assert dropped == {"flood": 1}
+    assert place.dropped == {"flood": 1}
 
 
 async def test_a_few_pings_in_every_second_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +108,7 @@ async def test_who_breaks_the_protocol_is_told_so_whatever_else_is_under_way(dat
         assert struct.pack("!H", code) in await rest(peer)
         peer.close()
         await until(lambda: place.lost)
-    assert dropped == {"too_large" if code == 1009 else "protocol_error": 1}
+    assert place.dropped == {"too_large" if code == 1009 else "protocol_error": 1}
 
 
 async def test_who_breaks_the_protocol_and_stays_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +160,7 @@ async def test_nor_is_the_goodbye_of_somebody_who_was_sent_away_for_a_flood_wait
         assert (await rest(peer)).endswith(struct.pack("!H", 1008) + b"too many frames that cannot be read")
         peer.close()
         await until(lambda: place.lost)
-    assert dropped == {"flood": 1}
+    assert place.dropped == {"flood": 1}
 
 
 async def test_an_answer_to_our_goodbye_is_found_behind_what_was_under_way() -> None:
@@ -181,4 +176,4 @@ async def test_an_answer_to_our_goodbye_is_found_behind_what_was_under_way() -> 
         await loop.sock_sendall(peer, masked(8, struct.pack("!H", 4008))[3:])
         await until(lambda: place.lost)
         peer.close()
-    assert not dropped
+    assert not place.dropped

@@ -9,7 +9,6 @@ from contextlib import suppress
 import pytest
 
 from chat.infra import http_edge as edges
-from chat.infra.edge import dropped
 from chat.infra.http_edge import HEAD, HEADERS, PIPELINED
 from tests.application.fakes import until
 from tests.infra.edges import HANDSHAKE, Place, edge, lazy, rest
@@ -18,11 +17,6 @@ from tests.infra.edges import anyio_backend as anyio_backend
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture(autouse=True)
-def nothing_dropped() -> None:
-    dropped.clear()
 
 
 @pytest.fixture
@@ -63,7 +57,7 @@ async def ends(place: Place, data: bytes, after: bytes = b"") -> bytes:
 async def test_a_head_has_to_arrive_in_time(head: bytes, reason: str) -> None:
     async with edge() as place:
         assert await ends(place, head) == b""
-    assert dropped == {reason: 1}
+    assert place.dropped == {reason: 1}
 
 
 @pytest.mark.usefixtures("hurried")
@@ -87,7 +81,7 @@ async def test_an_answer_may_take_longer_than_a_head(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(edges, "HEADERS_WITHIN", 0.02)
     async with edge(delay=0.1) as place:
         assert (await ends(place, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).endswith(b"ok")
-    assert not dropped
+    assert not place.dropped
 
 
 async def test_a_connection_is_kept_for_a_while_and_then_closed() -> None:
@@ -95,7 +89,7 @@ async def test_a_connection_is_kept_for_a_while_and_then_closed() -> None:
         peer = await lazy(place, POST + b"hello" + GET)
         assert (await rest(peer)).count(b"ok") == 2
         peer.close()
-    assert not dropped
+    assert not place.dropped
 
 
 async def test_an_answer_has_to_be_read_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +100,7 @@ async def test_an_answer_has_to_be_read_in_time(monkeypatch: pytest.MonkeyPatch)
         await until(lambda: place.admission.in_all == 1 and place.asked)
         await until(lambda: place.admission.in_all == 0)
         peer.close()
-    assert dropped == {"unread": 1}
+    assert place.dropped == {"unread": 1}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +124,7 @@ async def test_a_connection_that_closes_has_to_be_read_in_time_too(
             peer.shutdown(socket.SHUT_WR)
         await until(lambda: place.admission.in_all == 0)
         peer.close()
-    assert dropped == {"unread": 1}
+    assert place.dropped == {"unread": 1}
 
 
 # ---- in measure
@@ -143,7 +137,7 @@ async def filled(place: Place, start: bytes, filling: bytes) -> bytes:
         for _ in range(1_000_000 // len(filling)):
             await say(peer, filling)
             await asyncio.sleep(0)
-            if any(dropped.values()):
+            if any(place.dropped.values()):
                 break
     told = await rest(peer)
     peer.close()
@@ -166,7 +160,7 @@ async def test_a_head_may_not_be_endless(start: bytes, filling: bytes) -> None:
         assert told.startswith(b"HTTP/1.1 431 ")
         assert json.loads(told.partition(b"\r\n\r\n")[2])["code"] == "too_large"
         assert not place.asked
-    assert dropped == {"large_head": 1}
+    assert place.dropped == {"large_head": 1}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +173,7 @@ async def test_nor_what_stands_between_the_bytes_of_a_body(start: bytes, filling
     async with edge(delay) as place:
         await filled(place, CHUNKED + start, filling)
         assert [len(scope["headers"]) for scope in place.asked] == [2]
-    assert dropped == {"large_head": 1}
+    assert place.dropped == {"large_head": 1}
 
 
 async def test_nor_may_it_have_too_many_headers_however_short() -> None:
@@ -187,7 +181,7 @@ async def test_nor_may_it_have_too_many_headers_however_short() -> None:
         assert (await ends(place, b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * (HEADERS + 1) + b"\r\n")).startswith(
             b"HTTP/1.1 431 "
         )
-    assert dropped == {"large_head": 1}
+    assert place.dropped == {"large_head": 1}
 
 
 async def test_as_much_as_is_allowed_passes() -> None:
@@ -199,16 +193,16 @@ async def test_as_much_as_is_allowed_passes() -> None:
         assert (await ends(place, CHUNKED + chunks + b"0\r\nA: b\r\n\r\n")).endswith(b"ok")
         assert len(chunks) > HEAD
         assert [name for name, _ in place.asked[-1]["headers"]] == [b"host", b"transfer-encoding"]  # and no trailer
-    assert not dropped
+    assert not place.dropped
 
 
 async def test_so_many_requests_may_wait_for_the_answer_to_another_and_no_more() -> None:
     async with edge(timeout_keep_alive=0.05) as place:
         assert (await ends(place, GET * (PIPELINED + 1))).count(b"HTTP/1.1 200 ") == PIPELINED + 1
-        assert not dropped
+        assert not place.dropped
         assert await ends(place, GET * 5_000) == b""
         assert len(place.asked) <= PIPELINED + 2
-    assert dropped == {"pipeline": 1}
+    assert place.dropped == {"pipeline": 1}
 
 
 async def test_answers_that_are_not_read_stop_the_work_for_the_next() -> None:
@@ -263,14 +257,14 @@ async def test_it_is_refused_and_not_waited_for(data: bytes, caplog: pytest.LogC
         told = await ends(place, data)
         assert told.startswith(b"HTTP/1.1 400 ")
         assert json.loads(told.partition(b"\r\n\r\n")[2])["code"] == "malformed"
-    assert dropped == {"bad_request": 1}
+    assert place.dropped == {"bad_request": 1}
     assert not caplog.records
 
 
 async def test_a_refusal_is_heard_by_whoever_still_sends() -> None:
     async with edge() as place:
         peer = await lazy(place, b"?" * 100)
-        await until(lambda: dropped)
+        await until(lambda: place.dropped)
         await say(peer, b"?" * 300_000)
         assert (await rest(peer)).startswith(b"HTTP/1.1 400 ")
         peer.close()
@@ -283,7 +277,7 @@ async def test_who_does_not_go_after_a_refusal_is_dropped(monkeypatch: pytest.Mo
         await until(lambda: place.admission.in_all)
         await until(lambda: not place.admission.in_all)
         peer.close()
-    assert dropped == {"bad_request": 1, "refusal_unread": 1}
+    assert place.dropped == {"bad_request": 1, "refusal_unread": 1}
 
 
 async def test_a_refusal_is_not_written_into_another_answer() -> None:
@@ -294,7 +288,7 @@ async def test_a_refusal_is_not_written_into_another_answer() -> None:
         await say(peer, b"?")
         assert b"400" not in await rest(peer)
         peer.close()
-    assert dropped == {"bad_request": 1}
+    assert place.dropped == {"bad_request": 1}
 
 
 async def test_a_body_that_breaks_off_takes_its_request_with_it() -> None:
@@ -317,13 +311,13 @@ async def test_a_handshake_that_the_parser_rejects_is_answered(field: bytes) -> 
         told = await ends(place, HANDSHAKE.replace(b"Host: x", b"Host: x\r\n" + field))
         assert told.startswith(b"HTTP/1.1 400 ")
         assert json.loads(told.partition(b"\r\n\r\n")[2])["code"] == "malformed"
-    assert dropped == {"bad_handshake": 1}
+    assert place.dropped == {"bad_handshake": 1}
 
 
 async def test_a_handshake_while_an_answer_is_under_way_is_none() -> None:
     async with edge(delay=0.05) as place:
         assert await ends(place, GET + HANDSHAKE) == b""
-    assert dropped == {"bad_request": 1}
+    assert place.dropped == {"bad_request": 1}
 
 
 async def test_another_protocol_is_not_offered_and_the_request_answered(caplog: pytest.LogCaptureFixture) -> None:

@@ -36,7 +36,7 @@ async def ended_at(place_peer: Callable[[socket.socket], Any]) -> float:
     async def drain(_: float) -> None:
         wires[0].hang_up(1012, "500")
 
-    made = server(app, (), drain, sockets=100, by_address=True)
+    made = server(app, (), drain, Admission(100))
     serving = asyncio.create_task(made.serve([listener]))
     peer = await lazy(Place(listener.getsockname()[1], Admission(100)))
     await until(lambda: wires)

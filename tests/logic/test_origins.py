@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.logic.origins import Asked, is_allowed, may_connect, may_write
+from chat.logic.origins import Asked, is_allowed, is_rebound, may_connect, may_write
 
 HERE = "https://chat.example"
 THERE = "https://evil.example"
@@ -76,3 +76,17 @@ def test_a_page_writes_from_here_and_a_program_from_anywhere(request_: Asked, ye
 )
 def test_a_page_connects_from_here_and_a_program_from_anywhere(request_: Asked, yes: bool) -> None:
     assert may_connect(request_, ()) is yes
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]", "[::1]:8000"])
+def test_the_machines_own_names_are_nobody_elses(host: str) -> None:
+    assert not is_rebound(host, "127.0.0.1", (), ())
+
+
+@pytest.mark.parametrize("host", ["evil.example:8000", "evil.example", "", "localhost.evil:80", "127.0.0.1.evil"])
+def test_another_name_that_leads_here_is_not_ours_unless_somebody_said_so(host: str) -> None:
+    assert is_rebound(host, "127.0.0.1", (), ())
+    assert is_rebound(host, "::1", (), ())
+    assert not is_rebound(host, "127.0.0.1", ("https://chat.example.org",), ())
+    assert not is_rebound(host, "127.0.0.1", (), ("127.0.0.1",))
+    assert not is_rebound(host, "0.0.0.0", (), ())

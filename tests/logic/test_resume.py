@@ -65,5 +65,6 @@ def test_a_room_that_is_too_much_leaves_the_others_their_share() -> None:
 
 def test_a_resume_costs_what_it_reads() -> None:
     assert cost([]) == 1
-    assert cost([Reset("tea", 3, "epoch"), Tell("club", 5, 5), Tell("late", 9, 7)]) == 1
-    assert cost([Tell("tea", 0, 1_000), Tell("club", 10, 60)]) == 11.5
+    assert cost([Reset("tea", 3, "epoch"), Tell("club", 5, 5), Tell("late", 9, 7), Tell("new", 0, 0)]) == 1.2
+    assert cost([Tell("tea", 0, 1_000), Tell("club", 10, 60)]) == 11.6
+    assert cost([Reset("tea", 0, "not_found")] * 1_000) == 51

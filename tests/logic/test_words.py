@@ -1,14 +1,18 @@
 """What is looked for when somebody searches."""
 
+from typing import Literal
+from unicodedata import normalize
+
 import pytest
 
 from chat.domain.messages import Message
 from chat.domain.rooms import Room
-from chat.logic.words import by_author, cut, in_room, words_of
+from chat.logic import words
+from chat.logic.words import by_author, cut, in_room, normal, words_of
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "found"),
     [
         ("", ()),
         (" \n\t", ()),
@@ -34,8 +38,8 @@ from chat.logic.words import by_author, cut, in_room, words_of
         ("a" * 32 + "b " + "a" * 32 + "c", ("a" * 32,)),
     ],
 )
-def test_a_text_is_cut_into_words(text: str, words: tuple[str, ...]) -> None:
-    assert cut(text) == words
+def test_a_text_is_cut_into_words(text: str, found: tuple[str, ...]) -> None:
+    assert cut(text) == found
 
 
 def test_no_word_looks_like_a_tag() -> None:
@@ -57,3 +61,32 @@ def test_nothing_else_is_filed() -> None:
     assert words_of("message:tea:0000000000000005", Message()) == ()
     assert words_of("message:tea:0000000000000005", Message(seq=5, author="ann", deleted=True)) == ()
     assert words_of("room:tea", Room(title="Hello", kind="public")) == ()
+
+
+def test_a_long_text_is_cut_as_its_parts_are() -> None:
+    text = " ".join(f"wo\u0308rd{number}" for number in range(700))
+    assert cut(text) == tuple(f"w\u00f6rd{number}" for number in range(700))
+    assert cut("x" * 250 + " e\u0301te\u0301 " + "y" * 300) == ("x" * 32, "\u00e9t\u00e9", "y" * 32)
+
+
+@pytest.mark.parametrize("before", range(250, 258))
+def test_a_letter_keeps_its_marks_wherever_a_piece_ends(before: int) -> None:
+    assert cut("-" * before + "a\u0302\u0301" + "-" * 300) == ("\u1ea5",)
+
+
+def test_a_text_that_grows_is_cut_no_longer_than_a_text() -> None:
+    assert len(normal("\ufdfa" * 8_000)) == 8_000
+    assert normal("\ufdfa" * 8_000)[:18] == normal("\ufdfa")
+
+
+def test_a_run_of_marks_is_normalized_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once it would take the square of its length."""
+    pieces: list[int] = []
+
+    def measured(form: Literal["NFKC"], text: str) -> str:
+        pieces.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(words, "normalize", measured)
+    assert cut("a" + "\u0344" * 3_999 + "\u0f73" * 4_000) == ("\u00e4",)
+    assert max(pieces) <= words.PIECE + words.MARKS

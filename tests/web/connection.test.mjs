@@ -175,6 +175,8 @@ test("close codes say how long to wait", () => {
   assert.equal(pause(1012, "soon", 0, () => 0), 500);
   assert.equal(pause(1012, "999999999", 0, () => 0), 60_000);
   assert.ok(pause(4429, "", 0, () => 0) >= 30_000);
+  assert.equal(pause(4429, "2500", 0, () => 0), 2500);
+  assert.equal(pause(4429, "20", 0, () => 0), 500);
 });
 
 test("a server that restarts is left alone for as long as it asks, and then asked again with the same id", async () => {

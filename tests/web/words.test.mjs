@@ -59,3 +59,13 @@ test("days are named as people name them", () => {
   assert.equal(dayOf(new Date(2024, 4, 9, 23), now), "Yesterday");
   assert.match(dayOf(new Date(2023, 4, 9), now), /2023/);
 });
+
+test("an address of nothing but brackets is trimmed in a moment", () => {
+  const hostile = `http://a${")".repeat(200_000)}`;
+  assert.deepEqual(tokens(hostile), [{ text: "http://a", href: "http://a" }, { text: ")".repeat(200_000) }]);
+});
+
+test("brackets that an address opened stay with it", () => {
+  assert.equal(tokens("(see http://a/b_(c)).")[1].text, "http://a/b_(c)");
+  assert.equal(tokens("http://a/[x]{y}]}")[0].text, "http://a/[x]{y}");
+});

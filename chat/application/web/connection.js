@@ -200,8 +200,8 @@ const backOff = (attempt, random) => Math.min(LONGEST, FIRST * 2 ** attempt) * (
 /** How long to wait after a close, in milliseconds. */
 export function pause(code, reason, attempt, random) {
   if (code === 4008 && attempt < 3) return 0;
-  if (code === 4429) return 30_000 + random() * 30_000;
-  const hinted = Number.parseInt(reason, 10);
-  if (code === 1012 && hinted >= 0) return Math.min(hinted, 60_000);
+  const hinted = Math.min(Number.parseInt(reason, 10), 60_000);
+  if (code === 1012 && hinted >= 0) return hinted;
+  if (code === 4429) return hinted >= 0 ? Math.max(hinted, backOff(attempt, random)) : 30_000 + random() * 30_000;
   return backOff(attempt, random);
 }

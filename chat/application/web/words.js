@@ -36,15 +36,18 @@ function mention(found, mentioned) {
 
 /** Punctuation after an address is the sentence's, and so is a bracket it did not open. */
 function link(found) {
-  let href = found;
-  for (;;) {
-    const last = href.at(-1);
-    const closing = { ")": "(", "]": "[", "}": "{" }[last];
-    const dangling = closing ? count(href, last) > count(href, closing) : ".,;:!?*_~".includes(last);
-    if (!dangling) break;
-    href = href.slice(0, -1);
+  const more = new Map(Object.entries(OPENED_BY).map(([closing, opening]) =>
+    [closing, count(found, closing) - count(found, opening)]));
+  let end = found.length;
+  for (; end > 0; end -= 1) {
+    const last = found[end - 1];
+    if (more.has(last) ? more.get(last) <= 0 : !".,;:!?*_~".includes(last)) break;
+    if (more.has(last)) more.set(last, more.get(last) - 1);
   }
+  const href = found.slice(0, end);
   return URL.canParse?.(href) ?? true ? { text: href, href } : null;
 }
+
+const OPENED_BY = { ")": "(", "]": "[", "}": "{" };
 
 const count = (text, character) => text.split(character).length - 1;

@@ -1,9 +1,9 @@
 """The store that one machine needs: one file, one process, one writer.
 
 One connection writes and alone checkpoints, on a thread of its own: before 3.51.3 SQLite could damage a file in which
-two did. Two more connections only read, each on its thread, each time from one moment of the file; one is for
-searches, so that no search, however long, holds up a load. A commit is on the disk (synchronous=FULL) before it
-returns.
+two did. Three more only read, each on its thread, each time from one moment of the file: one for states, one for pages
+and lists, one for searches, so that no search, however long, holds up a page, and no page a load. A commit is on the
+disk (synchronous=FULL) before it returns.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from chat.domain.errors import StoreError, Unavailable, Unusable
 from chat.domain.log import (
     AnswerRow,
     Begun,
+    Holding,
     ListedRow,
     Loaded,
     LogInfo,
@@ -42,7 +43,7 @@ class SqliteStore:
     version = sqlite3.sqlite_version
 
     def __init__(self, path: str | Path, *, read_only: bool = False, create: bool = True) -> None:
-        self.path = Path(path)
+        self.path = sqlite_file.real(Path(path))
         self.read_only = read_only
         self.create = create and not read_only
         self._claim: sqlite_file.Claim | None = None
@@ -52,6 +53,7 @@ class SqliteStore:
         self._rebuilding = False
         self._writer = Session("sqlite-writer", partial(schema.connect_writer, self.path))
         self._reader = Session("sqlite-reader", partial(schema.connect_reader, self.path))
+        self._searcher = Session("sqlite-searcher", partial(schema.connect_reader, self.path))
         self._finder = Session("sqlite-finder", partial(schema.connect_reader, self.path))
 
     async def open(self, epoch: str, form: int) -> LogInfo:
@@ -72,6 +74,7 @@ class SqliteStore:
 
     async def _open_to_write(self, epoch: str, form: int) -> LogInfo:
         self._claim = sqlite_file.Claim(self.path)
+        schema.check_wal(self.path)
         self._writer.open()
         await self._writer.finish(schema.prepare, self.path, epoch, form)
         await self.probe()
@@ -81,6 +84,7 @@ class SqliteStore:
     def _open_readers(self) -> None:
         self._reader.open()
         self._finder.open()
+        self._searcher.open()
 
     async def close(self) -> None:
         """The writer last, which leaves one file: what is in the write-ahead log goes to its place. A rebuild that was
@@ -89,7 +93,7 @@ class SqliteStore:
         async with AsyncExitStack() as backwards:
             backwards.callback(self._release)
             backwards.push_async_callback(self._writer.close)
-            for session in (self._finder, self._reader):
+            for session in (self._searcher, self._finder, self._reader):
                 backwards.push_async_callback(session.close, at_once=True)
             if self._rebuilding:
                 backwards.push_async_callback(self._drop_rebuild)
@@ -154,7 +158,8 @@ class SqliteStore:
         return await self._reader.run(work.read_stream, stream, after, upto, limit)
 
     async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
-        return await self._finder.run(work.snapshot, work.find, rows)
+        session = self._searcher if any(isinstance(each, Holding) for each in rows) else self._finder
+        return await session.run(work.snapshot, work.find, rows)
 
     # Maintenance.
 

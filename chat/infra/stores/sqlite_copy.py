@@ -21,10 +21,11 @@ Told = Callable[[int, int], None]  # pages done, and in all
 
 
 def check_target(target: Path, source: Path) -> None:
-    """Whether a copy may take this place. Raises `Unusable`."""
+    """Whether a copy may take this place. What is opened here, and closed, is nothing that a connection of this
+    process has locked. Raises `Unusable`."""
     with told(target):
         own = [Path(f"{source}{end}") for end in BESIDE]
-        if any(_is_same(mine, it) for mine in own for it in (target, _part(target))):
+        if any(_is_same(mine, it) for mine in own for it in (target, _part(target), _lock_of(target))):
             raise Unusable(f"{target} is the database itself, or belongs to it: name another file.")
         if not target.parent.is_dir():
             raise Unusable(f"The directory {target.parent} does not exist: create it, or name another file.")
@@ -40,7 +41,7 @@ def _is_in_use(target: Path) -> bool:
     if any(is_there(it) and it.stat().st_size for it in beside):
         return True
     try:
-        lock = os.open(f"{target}-lock", os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(_lock_of(target), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
@@ -54,6 +55,10 @@ def _is_in_use(target: Path) -> bool:
 
 def _part(target: Path) -> Path:
     return Path(f"{target}.part")
+
+
+def _lock_of(target: Path) -> Path:
+    return Path(f"{target}-lock")
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -56,18 +56,30 @@ def is_full(path: Path, error: BaseException | None) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and not os.statvfs(path.parent).f_bavail)
+    return code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and not _has_room(path.parent))
+
+
+def _has_room(directory: Path) -> bool:
+    try:
+        return os.statvfs(directory).f_bavail > 0
+    except OSError:  # there is other trouble
+        return True
 
 
 @contextmanager
 def told(path: Path) -> Iterator[None]:
-    """Say what the system said. Raises `Unusable`."""
+    """Say what the system said, or SQLite. Raises `Unusable`."""
     try:
         yield
-    except OSError as error:
-        if error.errno == errno.ENOENT and not is_there(path.parent):
+    except (OSError, sqlite3.Error) as error:
+        if getattr(error, "errno", 0) == errno.ENOENT and not is_there(path.parent):
             raise Unusable(f"The directory {path.parent} does not exist: create it, or use another file.") from error
         raise Unusable(sentence(path, error)) from error
+
+
+def real(path: Path) -> Path:
+    """SQLite follows a link to the file, and has what belongs to it beside the real one."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def is_there(path: Path) -> bool:
@@ -84,9 +96,11 @@ def is_there(path: Path) -> bool:
 def check(path: Path, *, create: bool = False) -> None:
     """Whether this can be a database at all. With `create` it may be missing. For the time before this process has it
     open. Raises `Unusable`."""
-    if create and not is_there(path):
-        return
     with told(path):
+        if _has_log(path) and not (is_there(path) and path.stat().st_size):  # SQLite would remove it
+            raise Unusable(f"{path} is empty, and {path.name}-wal is not: restore a backup, or move that away.")
+        if create and not is_there(path):
+            return
         found = path.stat()
         if not S_ISREG(found.st_mode):
             raise Unusable(f"{path} is {'a directory' if path.is_dir() else 'no file'}: name a file.")
@@ -94,10 +108,14 @@ def check(path: Path, *, create: bool = False) -> None:
             raise Unusable(f"{path} {BY_CODE[sqlite3.SQLITE_CORRUPT]}")
 
 
+def _has_log(path: Path) -> bool:
+    wal = Path(f"{path}-wal")
+    return is_there(wal) and wal.stat().st_size > 0
+
+
 def _is_whole(path: Path, size: int) -> bool:
     """It ends with a page. What is not in its place yet, after a crash, is in the write-ahead log."""
-    wal = Path(f"{path}-wal")
-    if not size or (is_there(wal) and wal.stat().st_size):
+    if not size or _has_log(path):
         return True
     with path.open("rb") as file:
         header = file.read(HEADER)
@@ -116,7 +134,8 @@ def sync(path: Path) -> None:
 
 
 class Claim:
-    """The file is this process's, and there, until `release`. Raises `Unusable`."""
+    """The file is this process's, and there, until `release`. For the time before this process has it open. Raises
+    `Unusable`."""
 
     def __init__(self, path: Path) -> None:
         with told(path):

@@ -6,13 +6,14 @@ The first MIGRATIONS make a new file; PRAGMA user_version counts those that a fi
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from chat.domain.errors import Unusable
 from chat.infra.stores import sqlite_wal as wal
 from chat.infra.stores.sqlite_copy import APPLICATION, copy
+from chat.infra.stores.sqlite_file import told
 
 OLDEST: Final = (3, 37, 0)  # the first with STRICT tables
 
@@ -78,8 +79,6 @@ READER: Final = """
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
-    if wal.holds_anything(path):
-        _check_wal(path)
     connection = _connect(path, "rw")
     with _closing_after_trouble(connection):
         check_file(connection, path)
@@ -91,11 +90,14 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _check_wal(path: Path) -> None:
-    """By a connection that cannot write. One that can tidies up when it closes, and what is damaged is gone then."""
-    with closing(_connect(path, "ro")) as connection:
-        check_file(connection, path)
-        wal.check(path)
+def check_wal(path: Path) -> None:
+    """At the start, before any connection of this process that stays. By one that cannot write: one that can tidies up
+    when it closes, and what is damaged is gone then. Raises `Unusable`."""
+    with told(path), ExitStack() as afterwards:
+        if wal.holds_anything(path):
+            with closing(_connect(path, "ro")) as connection:
+                check_file(connection, path)
+                wal.check(path, afterwards.enter_context(wal.index(path)))
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

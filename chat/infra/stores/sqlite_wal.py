@@ -3,10 +3,16 @@
 SQLite takes from it what is whole, up to the first frame that is not, and drops the rest without a word. That is right
 for a turn that a crash cut off, and wrong for damage in the middle: `check` tells them apart. And it takes what is in
 the system's memory for what is on the disk: `settle` makes that true.
+
+How far SQLite got stands in its index, `<file>-shm`. Whoever closes that file, however they opened it, lets go of every
+lock that this process has on it; the next process to come then takes itself for the first, and empties the index under
+those who use it. So it is looked at only while this process has no connection that stays. On the log itself SQLite has
+no locks.
 """
 
 import os
 import sqlite3
+import sys
 from array import array
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,6 +25,7 @@ from chat.domain.errors import Unusable
 HEADER: Final = 32  # bytes
 FRAME_HEADER: Final = 24
 LITTLE_ENDIAN: Final = 0x377F0682  # or one more
+PAGES: Final = {2**power for power in range(9, 17)}  # their sizes
 VALID_AT: Final = 16  # in the index, where four bytes of the machine's order tell how many frames are valid
 CHUNK: Final = 1024 * 1024
 
@@ -37,33 +44,39 @@ def holds_anything(path: Path) -> bool:
     return wal.exists() and wal.stat().st_size > HEADER
 
 
-def check(path: Path) -> None:
-    """For a connection that has read, which makes the index. Raises `Unusable`."""
+def index(path: Path) -> BinaryIO:
+    """Made by a connection that reads. To be closed after it."""
+    return Path(f"{path}-shm").open("rb")
+
+
+def check(path: Path, index: BinaryIO) -> None:
+    """While the connection that made the index is open. Raises `Unusable`."""
     wal = Path(f"{path}-wal")
-    if _is_damaged(wal, Path(f"{path}-shm")):
+    if _is_damaged(wal, _valid(index)):
         raise Unusable(
             f"{wal} is damaged, and with it what was written last: restore a backup."
             f" Without one, move {wal.name} away, then `verify` and `new-epoch`."
         )
 
 
-def _is_damaged(wal: Path, index: Path) -> bool:
+def _is_damaged(wal: Path, valid: int) -> bool:
     with wal.open("rb") as file:
         header = file.read(HEADER)
+        if len(header) < HEADER or not any(header):  # never written to its end
+            return False
         magic, _, page, *_ = unpack(">8I", header)
         little = magic == LITTLE_ENDIAN
-        if not any(header):  # never written to its end
-            return False
-        if magic not in (LITTLE_ENDIAN, LITTLE_ENDIAN + 1) or sums((0, 0), header[:24], little) != _pair(header, 24):
+        if magic not in (LITTLE_ENDIAN, LITTLE_ENDIAN + 1) or page not in PAGES:
             return True
-        file.seek(HEADER + _valid(index) * (FRAME_HEADER + page))
+        if sums((0, 0), header[:24], little) != _pair(header, 24):
+            return True
+        file.seek(HEADER + valid * (FRAME_HEADER + page))
         return _goes_on(_frames(file, page), header[16:24], little)
 
 
-def _valid(index: Path) -> int:
-    with index.open("rb") as file:
-        found: int = unpack_from("=I", file.read(VALID_AT + 4), VALID_AT)[0]
-    return found
+def _valid(index: BinaryIO) -> int:
+    """None in an index that is only begun."""
+    return int.from_bytes(index.read(VALID_AT + 4)[VALID_AT:], sys.byteorder)
 
 
 def _goes_on(frames: Iterator[Frame], salts: bytes, little: bool) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chat.domain.errors import Unavailable, Unusable
+from chat.infra.stores import sqlite_file
 from chat.infra.stores import sqlite_schema as schema
 from chat.infra.stores.sqlite import SqliteStore
 from tests.infra.stores.files import content, fill, modes, opened, refusal, spoil
@@ -83,6 +84,12 @@ async def test_a_reader_makes_no_file(path: Path) -> None:
     assert modes(path.parent) == {}
 
 
+def test_a_directory_that_has_gone_meanwhile_is_not_full(tmp_path: Path) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    assert sqlite_file.sentence(tmp_path / "gone" / "chat.db", error).endswith("chat.db does not exist.")
+
+
 async def test_a_directory_is_no_file(tmp_path: Path) -> None:
     assert "directory" in await refusal(tmp_path)
 
@@ -144,6 +151,20 @@ async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     async with opened(tmp_path / name) as store:
         await say(store, "hello")
     assert modes(tmp_path).keys() == {name, f"{name}-lock"}
+
+
+async def test_a_link_is_the_file_that_it_leads_to(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "link.db"
+    os.symlink(path, link)
+    for _ in range(2):
+        async with opened(link) as store:
+            await say(store, "hello")
+            assert "in use" in await refusal(path)
+        async with opened(path):
+            assert "in use" in await refusal(link)
+    assert modes(link.parent).keys() == {"link.db"}
+    assert modes(path.parent).keys() == {"chat.db", "chat.db-lock", "links"}
 
 
 # Older files.

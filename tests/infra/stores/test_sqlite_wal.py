@@ -2,18 +2,22 @@
 committed is on the disk.
 """
 
+import io
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from struct import pack
+from typing import Any
 
 import pytest
 
 from chat.domain.errors import Unavailable, Unusable
+from chat.infra.stores import sqlite_wal
 from chat.infra.stores.sqlite import SqliteStore
-from tests.infra.stores.files import opened, spoil
+from tests.infra.stores.files import IN_USE, fill, in_use, opened, refusal, spoil
 from tests.infra.stores.given import say
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -116,6 +120,80 @@ async def test_a_damaged_beginning_is_refused(left: Path, at: int) -> None:
     spoil(wal(left), at, 4)
     with pytest.raises(Unusable, match=r"chat\.db-wal is damaged"):
         await head(left)
+
+
+async def test_a_beginning_that_says_what_cannot_be_is_refused(left: Path) -> None:
+    """Its sum is right."""
+    begin = pack(">6I", sqlite_wal.LITTLE_ENDIAN, 3_007_000, 4_097, 0, 1, 2)
+    fill(wal(left), begin + pack(">2I", *sqlite_wal.sums((0, 0), begin, little=True)) + bytes(FRAME))
+    assert "chat.db-wal is damaged" in await refusal(left)
+
+
+@pytest.mark.parametrize("kept", [b"", b"\1" * 3])
+async def test_an_index_that_is_only_begun_tells_of_nothing(
+    left: Path, kept: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_wal, "index", lambda _: io.BytesIO(kept))
+    assert "chat.db-wal is damaged" in await refusal(left)
+    monkeypatch.undo()
+    assert await head(left) == TURNS
+
+
+async def test_a_log_that_another_program_has_emptied_meanwhile_is_no_damage(
+    left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_wal, "holds_anything", lambda _: True)
+    os.truncate(wal(left), 10)
+    assert await head(left) == 0
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_log_whose_database_is_gone_is_kept(left: Path, read_only: bool) -> None:
+    before = wal(left).read_bytes()
+    os.truncate(left, 0)
+    assert "chat.db is empty, and chat.db-wal is not" in await refusal(left, read_only=read_only)
+    os.unlink(left)
+    assert "chat.db is empty, and chat.db-wal is not" in await refusal(left, read_only=read_only)
+    assert wal(left).read_bytes() == before
+
+
+def open_files() -> list[str]:
+    return [os.readlink(it) for it in Path("/proc/self/fd").iterdir() if it.is_symlink()]
+
+
+async def test_whoever_has_looked_at_the_log_has_the_locks(left: Path) -> None:
+    async with opened(left) as store:
+        assert in_use(left) == list(IN_USE)
+        await say(store, "again")
+        assert open_files().count(f"{left}-shm") == 1  # SQLite's own, of all its connections
+
+
+async def test_the_index_is_closed_when_nobody_in_this_process_needs_it(
+    left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_now: list[object] = []
+    looked: list[int] = []
+
+    class Counted(sqlite3.Connection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            open_now.append(self)
+
+        def close(self) -> None:
+            super().close()
+            open_now.remove(self)
+
+    class Index(io.FileIO):
+        def close(self) -> None:
+            looked.append(len(open_now))
+            super().close()
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kw: connect(*args, **kw, factory=Counted))
+    monkeypatch.setattr(sqlite_wal, "index", lambda path: Index(f"{path}-shm"))
+    assert await head(left) == TURNS
+    assert looked
+    assert set(looked) == {0}
 
 
 def log_after(database: Path, folder: Path, statements: str) -> bytes:
