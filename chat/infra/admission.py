@@ -18,6 +18,7 @@ from chat.domain.addresses import place_of, read_address
 from chat.domain.limits import share_of_address
 
 ROOM: Final = 1_000  # connections beside the websockets, for plain HTTP; and as many again to be refused
+UNREAD: Final = 256  # answers of HTTP to one address that wait to be read, each as large as a page
 REFUSED: Final = 32  # connections of one address that are let in to be refused; and those kept for this machine
 
 ADMITTED: Final = ""
@@ -61,6 +62,7 @@ class Admission:
         self._find = lru_cache(maxsize=4_096)(self._look_up)
         self.in_all = 0
         self.of_places: Counter[Entry] = Counter()
+        self.unread: Counter[str] = Counter()  # answers by place
         self.dropped: Counter[str] = Counter()
 
     def enter(self, host: str | None) -> Entry:
@@ -91,6 +93,21 @@ class Admission:
             return ADMITTED
         is_cut = not is_near and self._count(place, FULL, CROWDED) >= self._few
         return CUT_ADDRESS if is_cut else verdict
+
+    def leave_unread(self, entry: Entry) -> bool:
+        """Whether one more answer to its address may wait to be read; `was_read` says that it is over."""
+        if entry.place is None:
+            return True
+        if self.unread[entry.place] >= UNREAD:
+            return False
+        self.unread[entry.place] += 1
+        return True
+
+    def was_read(self, entry: Entry) -> None:
+        if entry.place is not None:
+            self.unread[entry.place] -= 1
+            if not self.unread[entry.place]:
+                del self.unread[entry.place]
 
     def _count(self, place: str | None, *verdicts: str) -> int:
         return sum(self.of_places[Entry(place, verdict)] for verdict in verdicts)

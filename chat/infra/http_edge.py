@@ -182,6 +182,9 @@ class HttpEdge(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        if not self.config.admission.leave_unread(self._entry):
+            self._drop("unread_many")
+            return
         self._unread = self.loop.call_later(READ_WITHIN, self._drop, "unread")
 
     def resume_writing(self) -> None:
@@ -237,6 +240,7 @@ class HttpEdge(HttpToolsProtocol):
         if self._unread:
             self._unread.cancel()
             self._unread = None
+            self.config.admission.was_read(self._entry)
 
     def _drop(self, reason: str) -> None:
         self._disarm()

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from chat.infra import admission as admissions
 from chat.infra import http_edge as edges
 from chat.infra.http_edge import HEAD, HEADERS, PIPELINED
 from tests.application.fakes import until
@@ -101,6 +102,24 @@ async def test_an_answer_has_to_be_read_in_time(monkeypatch: pytest.MonkeyPatch)
         await until(lambda: place.admission.in_all == 0)
         peer.close()
     assert place.dropped == {"unread": 1}
+
+
+async def test_so_many_answers_to_one_address_may_wait_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admissions, "UNREAD", 2)
+    async with edge() as place:
+        place.answer = bytes(2_000_000)
+        peers = [await lazy(place, GET) for _ in range(3)]
+        await until(lambda: place.admission.in_all == 2 and len(place.asked) == 3)
+        assert place.admission.dropped == {"unread_many": 1}
+        assert set(place.admission.unread.values()) == {2}
+        for peer in peers:
+            peer.close()
+        await until(lambda: not place.admission.in_all)
+        assert not place.admission.unread
+        place.answer = b"ok"
+        peer = await lazy(place, GET)
+        await until(lambda: len(place.asked) == 4)
+        peer.close()
 
 
 @pytest.mark.parametrize(
