@@ -2,9 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
+from chat.application.authentication import Asker
+from chat.application.connection import Connection
+from chat.application.doors import frame_decoder
 from chat.application.node import Node
 from chat.application.queue import Outcome, Waiting
 from chat.application.settings import Settings
@@ -20,6 +24,7 @@ from chat.logic.mediator import Tables
 from tests.logic.given import TABLES
 
 LATER = "2099-01-01T00:00:00.000000Z"
+DECODER = frame_decoder(TABLES)
 
 
 class FakeClock:
@@ -268,3 +273,29 @@ async def until(holds: Callable[[], Any]) -> None:
     async with asyncio.timeout(5):
         while not holds():  # noqa: ASYNC110 (nobody signals what a test waits for)
             await asyncio.sleep(0)
+
+
+def connect(here: World, account: str, expires: str = LATER) -> tuple[FakeWire, "asyncio.Task[None]"]:
+    """A connection of the account's first session, which has the account's id."""
+    wire = FakeWire()
+    serving = Connection(here.node, wire, Asker(account, account, expires), DECODER).serve()
+    return wire, asyncio.create_task(serving)
+
+
+@asynccontextmanager
+async def connected(here: World, account: str, expires: str = LATER) -> AsyncIterator[FakeWire]:
+    """Past hello."""
+    wire, serving = connect(here, account, expires)
+    await wire.listening.wait()
+    await until(lambda: wire.frames)
+    yield wire
+    wire.on_lost()
+    await serving
+
+
+@asynccontextmanager
+async def turning(here: World) -> AsyncIterator[None]:
+    running = asyncio.create_task(here.node.turns.run())
+    yield
+    running.cancel()
+    await asyncio.wait([running])

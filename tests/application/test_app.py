@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,7 +17,7 @@ from chat.domain.errors import Refused, StoreError, Unavailable
 from chat.logic import keys
 from chat.logic.rates import STRANGERS, Rate
 from chat.logic.websocket import RESTARTING
-from tests.application.fakes import FakeWire, World, until, world
+from tests.application.fakes import FakeWire, World, turning, until, world
 from tests.logic.given import TABLES
 
 
@@ -64,14 +62,6 @@ async def ask(
 def bearer(account: str) -> dict[str, str]:
     """Of the first session of an account that `World` registered, whose secret is its name."""
     return {"authorization": f"Bearer {account}.ann"}
-
-
-@asynccontextmanager
-async def turning(here: World) -> AsyncIterator[None]:
-    running = asyncio.create_task(here.node.turns.run())
-    yield
-    running.cancel()
-    await asyncio.wait([running])
 
 
 # ---- HTTP

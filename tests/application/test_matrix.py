@@ -17,8 +17,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chat.application.app import application
-from tests.application.fakes import World, world
-from tests.application.test_app import scope, turning
+from tests.application.fakes import World, turning, world
+from tests.application.test_app import scope
 from tests.client import Account, Response, request
 from tests.running import Server
 

@@ -23,8 +23,7 @@ from chat.domain.messages import DeleteMessage, EditMessage, PinMessage, SearchM
 from chat.domain.rooms import ArchiveRoom, BrowseRooms, CreateRoom, ListRooms, OpenDirect, RemoveMember
 from chat.domain.vocabulary import Command, Query
 from chat.infra.stores.memory import MemoryStore
-from tests.application.fakes import FakeWire, World, until, world
-from tests.application.test_connection import connected
+from tests.application.fakes import FakeWire, World, connected, until, world
 from tests.client import Account, Response, Talk
 from tests.logic.given import TABLES
 from tests.running import Server

@@ -26,8 +26,8 @@ from chat.domain.errors import Refused
 from chat.domain.messages import SendMessage
 from chat.domain.vocabulary import Command
 from tests.application.fakes import FakeWire, World, until, world
+from tests.application.fakes import connect as connect_here
 from tests.application.test_accounts_over_http import OTHER, log_in, session_of
-from tests.application.test_connection import connect as connect_here
 from tests.client import PASSWORD, Account, Talk, end_of, register, request
 from tests.running import Server, altered
 

@@ -5,10 +5,12 @@ talked in. The same `--seed` gives the same names, ids, rooms and texts; only to
 """
 
 import argparse
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate, islice
 from random import Random
+from stat import S_ISREG
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -27,6 +29,7 @@ from chat.domain.rooms import CreateRoom, JoinRoom
 
 PASSWORD: Final = "seeded-for-a-try"  # noqa: S105 of every account that is seeded
 OWN_ONLY: Final = 0o600
+SQLITE: Final = b"SQLite format 3\0"  # how a database begins
 
 
 def number(least: int, most: int) -> Callable[[str], int]:
@@ -70,10 +73,16 @@ async def seed(node: Node, arguments: Mapping[str, Any]) -> int:
 
 
 def private_file(path: str | None) -> int:
-    """Open for writing, and for nobody else to read. Without a path, somewhere to throw things."""
-    file = os.open(path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWN_ONLY)
-    if path:
-        os.chmod(path, OWN_ONLY)
+    """Open for writing, and for nobody else to read. Without a path, somewhere to throw things. Raises `OSError`, also
+    for a database, which somebody may miss.
+    """
+    file = os.open(path or os.devnull, os.O_RDWR | os.O_CREAT, OWN_ONLY)
+    if S_ISREG(os.fstat(file).st_mode):
+        if os.pread(file, len(SQLITE), 0) == SQLITE:
+            os.close(file)
+            raise FileExistsError(errno.EEXIST, "It is a database")
+        os.ftruncate(file, 0)
+        os.fchmod(file, OWN_ONLY)
     return file
 
 

@@ -93,6 +93,7 @@ def test_a_mistyped_database_is_not_made(tmp_path: Path, words: tuple[str, ...])
         (("backup", "--database=memory:", "copy.db"), 2, "only in memory"),
         (("backup", "chat.db"), 2, "'chat.db': chat.db is the database itself"),
         (("backup", "chat.db-lock"), 2, "is the database itself, or belongs to it"),
+        (("seed", "--database=sqlite:another.db", "--tokens=chat.db"), 2, "--tokens chat.db: It is a database"),
         (("backup", "tokens"), 2, "tokens is there, and is no copy of a chat database"),
         (("backup", "none/copy.db"), 2, "The directory none does not exist"),
         (("backup", "/dev/full"), 2, "/dev/full is there"),
