@@ -1,6 +1,8 @@
 """What everybody is allowed: by account what is done in its name, by address what is done in nobody's."""
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from chat.application.buckets import REMEMBERED, Buckets, too_fast
@@ -10,6 +12,7 @@ from chat.domain.errors import Refused
 from chat.logic.rates import (
     ASKING,
     GUESSES,
+    MONITORS,
     OWN_TRIES,
     REQUESTS,
     SHARED_TRIES,
@@ -37,8 +40,9 @@ class Allowances:
         self.strangers = limited(STRANGERS)  # by address
         self.requests = limited(REQUESTS)  # by address
         self.hashes = limited(GUESSES)  # by address, or account
-        self.hashing = Turnstile(HASHING)  # by address, or account
-        self.lookups = Turnstile(LOOKUPS)  # by address
+        self.monitors = limited(MONITORS)  # by address
+        self.hashing = Turnstile(HASHING, limited=rate > 0)  # by address, or account
+        self.lookups = Turnstile(LOOKUPS, limited=rate > 0)  # by address
         self.tries = Tries(self.hashes, clock) if rate else None
 
 
@@ -57,31 +61,36 @@ class Tries:
     def __len__(self) -> int:
         return len(self._own) + len(self._shared) + len(self._proved)
 
-    def spend(self, account: str, address: str) -> None:
-        """Raises `Refused` `too_fast`."""
+    def spend(self, account: str, address: str) -> Callable[[], None]:
+        """What takes it back, should nobody have learnt anything by it. Raises `Refused` `too_fast`."""
         pair = _pair(account, address)
-        own, shared, wait = try_password(self._own.look(pair), self._shared.look(account), self._clock.seconds())
+        before = own, shared = self._own.look(pair), self._shared.look(account)
+        own, shared, wait = try_password(*before, self._clock.seconds())
         self._own.put(pair, own)
         self._shared.put(account, shared)
         if wait:
             raise too_fast(wait)
-        if pair in self._proved:
-            return
-        try:
-            self._hashes.spend(address)
-        except Refused:
-            self.give_back(account, address)
-            raise
+        take_back = partial(self._take_back, pair, account, shared.level < before[1].level)
+        if pair not in self._proved:
+            try:
+                self._hashes.spend(address)
+            except Refused:
+                take_back()
+                raise
+        return take_back
 
-    def give_back(self, account: str, address: str) -> None:
-        """Nobody learnt anything."""
-        pair = _pair(account, address)
-        self._own.put(pair, give_back(self._own.look(pair), OWN_TRIES))
+    def _take_back(self, pair: str, account: str, of_all: bool) -> None:
+        bucket, name = (self._shared, account) if of_all else (self._own, pair)
+        bucket.put(name, give_back(bucket.look(name), bucket.rate))
 
-    def succeed(self, account: str, address: str) -> None:
-        """Whoever knows the password has not guessed."""
+    def line(self, account: str, address: str) -> str:
+        """Where it waits to be hashed: whoever has proved the account from here stands in a line of its own."""
         pair = _pair(account, address)
-        self._own.forget(pair)
+        return pair if pair in self._proved else address
+
+    def prove(self, account: str, address: str) -> None:
+        """Somebody at this address knows the password."""
+        pair = _pair(account, address)
         self._proved[pair] = None
         self._proved.move_to_end(pair)
         if len(self._proved) > REMEMBERED:

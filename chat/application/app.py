@@ -16,6 +16,7 @@ from chat.application import authentication, doors, http, metrics
 from chat.application.buckets import too_fast
 from chat.application.connection import Connection
 from chat.application.node import Node
+from chat.domain.addresses import read_address
 from chat.domain.errors import Refused
 from chat.logic import websocket as talk
 from chat.logic.origins import may_connect
@@ -63,22 +64,30 @@ def application(node: Node, numbers: CollectorRegistry | None = None) -> ASGIApp
 
 
 def paced(app: ASGIApp, node: Node) -> ASGIApp:
-    """What an address asks too fast is refused late, as to refuse costs nearly as much as to answer. Monitors may."""
+    """What an address asks too fast is refused late, as to refuse costs nearly as much as to answer."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        wait = 0.0
-        if scope["path"] not in MONITORED:
-            wait = node.allowances.requests.take(authentication.address_of(HTTPConnection(scope)))
+        wait = _wait_of(HTTPConnection(scope), node)
         if not wait:
             await app(scope, receive, send)
             return
         await asyncio.sleep(LATE)
+        refusal = http.refusal_response(too_fast(wait))
         if scope["type"] == "websocket":
-            await WebSocket(scope, receive, send).close()  # before accepting: 403
+            node.counts.turned_away["too_fast"] += 1
+            await WebSocket(scope, receive, send).send_denial_response(refusal)
         else:
-            await http.refusal_response(too_fast(wait))(scope, receive, send)
+            await refusal(scope, receive, send)
 
     return wrapped
+
+
+def _wait_of(connection: HTTPConnection, node: Node) -> float:
+    """This machine's own monitors may ask as they like."""
+    if connection.scope["path"] not in MONITORED:
+        return node.allowances.requests.take(authentication.address_of(connection))
+    near = read_address(authentication.host_of(connection))
+    return 0.0 if near and near.is_loopback else node.allowances.monitors.take(authentication.address_of(connection))
 
 
 def with_headers(app: ASGIApp) -> ASGIApp:

@@ -100,8 +100,8 @@ def asked(connection: HTTPConnection) -> Asked:
 
 
 async def who_asks(connection: HTTPConnection, node: Node) -> Asker:
-    """A token that is no good asks for nobody. Whoever brings none, or one of an account that is not at hand, spends of
-    what its address is allowed: so nobody makes the store look for things that are not there without end.
+    """A token that is no good asks for nobody. One that names an account that is not at hand is paid for by its
+    address, so that nobody makes the store look for things that are not there without end.
 
     Raises `Refused` `too_fast`, `busy`, `unavailable`.
     """
@@ -111,10 +111,10 @@ async def who_asks(connection: HTTPConnection, node: Node) -> Asker:
     is_readable = bool(secret) and account.isalnum() and len(token) <= 200
     if is_readable and node.cache.get(account_key(account)):
         return await _known(node, account, secret)
-    address = address_of(connection)
-    node.allowances.strangers.spend(address)
     if not is_readable:
         return Asker()
+    address = address_of(connection)
+    node.allowances.strangers.spend(address)
     async with node.allowances.lookups.of(address):
         return await _known(node, account, secret)
 

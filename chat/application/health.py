@@ -17,7 +17,7 @@ from chat.domain.errors import Refused, StoreError
 
 POLL: Final = 5.0  # seconds between two looks at the log for what nobody told
 PROBE: Final = 1.0  # seconds between two tries of a store that did not take a turn
-SOUND_FOR: Final = 0.5  # seconds that a look at the store is good for
+GOOD_FOR: Final = 0.5  # seconds that a look at the store is good for
 BEHIND: Final = 30.0  # seconds without a look at the log
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,8 @@ class Health:
         self._store = store
         self._clock = clock
         self._looked_at = clock.seconds()
-        self._sound_at = -inf  # when the store could be read last
+        self._found = False  # that the store can be read, when it was looked at last
+        self._found_at = -inf
         self._looking = asyncio.Lock()
 
     async def poll(self) -> None:
@@ -60,17 +61,23 @@ class Health:
             raise _unavailable("The store takes nothing new.")
         if self._clock.seconds() - self._looked_at > BEHIND:
             raise _unavailable("This node does not know what is new.")
-        try:
-            await self._look()
-        except StoreError:
-            raise _unavailable("The store cannot be used.") from None
+        if not await self._can_read():
+            raise _unavailable("The store cannot be used.")
 
-    async def _look(self) -> None:
-        """However many ask, the store is asked once in a while. Raises `StoreError`."""
+    async def _can_read(self) -> bool:
+        """However many ask, the store is asked once in a while."""
         async with self._looking:
-            if self._clock.seconds() - self._sound_at > SOUND_FOR:
-                await self._store.read_info()
-                self._sound_at = self._clock.seconds()
+            if self._clock.seconds() - self._found_at > GOOD_FOR:
+                self._found = await self._look()
+                self._found_at = self._clock.seconds()
+            return self._found
+
+    async def _look(self) -> bool:
+        try:
+            await self._store.read_info()
+        except StoreError:
+            return False
+        return True
 
 
 def _unavailable(detail: str) -> Refused:

@@ -158,22 +158,23 @@ class Node:
                 self.allowances.hashes.spend(address or actor)
             return await self._open(form, actor, address or actor)
 
-    async def _open(self, form: Command, actor: str, place: str) -> Opened:
+    async def _open(self, form: Command, actor: str, line: str) -> Opened:
         if type(form) not in SLOW:
             return await self.forms.by_form[type(form)](form, actor)
-        async with self.allowances.hashing.of(place):
+        async with self.allowances.hashing.of(line):
             return await self.forms.by_form[type(form)](form, actor)
 
     async def _try_password(self, tries: Tries, form: Command, actor: str, whose: str, place: str) -> Opened:
-        tries.spend(whose, place)
+        take_back = tries.spend(whose, place)
         try:
-            opened = await self._open(form, actor, place)
+            opened = await self._open(form, actor, tries.line(whose, place))
         except Refused as refusal:
             if refusal.code != "wrong_credentials":
-                tries.give_back(whose, place)
+                take_back()
             raise
         if is_proved(opened):
-            tries.succeed(whose, place)
+            take_back()
+            tries.prove(whose, place)
         return opened
 
     def opened(self, command: Command, actor: str) -> Opened:

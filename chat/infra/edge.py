@@ -273,6 +273,7 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """Of a peer that reads, and is not read from, the answer may stand behind what nobody wants yet."""
         if self._stopped and self.writable.is_set():
+            self.pong_timer = self.pending_ping_payload = None  # or a late answer to this one would start a second row
             self.schedule_ping()
             return
         super().keepalive_timeout()

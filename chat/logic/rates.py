@@ -21,7 +21,8 @@ class Bucket(NamedTuple):
 
 
 ASKING: Final = 10  # questions that an account may ask for each command that it may send
-STRANGERS: Final = Rate(50, 2_000)  # requests of one address in the name of nobody that is at hand
+STRANGERS: Final = Rate(50, 2_000)  # requests of one address in the name of an account that is not at hand
+MONITORS: Final = Rate(50, 500)  # looks of one address at how the server is
 REQUESTS: Final = Rate(500, 10_000)  # over HTTP, of one address; a page is some forty of them
 GUESSES: Final = Rate(2, 200)  # passwords tried or set, by one address or account: each costs a slow hash
 OWN_TRIES: Final = Rate(1 / 300, 3)  # log-ins that fail, of one address at one account

@@ -1,5 +1,6 @@
 """Who may do how much: commands, questions, log-ins and handshakes, by account and by address."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -198,6 +199,26 @@ async def test_the_old_password_is_guessed_at_as_slowly() -> None:
     assert [await change("not it", "elsewhere") for _ in range(4)].count("too_fast") == 1
     assert await change("ann", "home") == "ok"
     assert [await change("ann", "home") for _ in range(30)] == ["ok"] * 30
+
+
+async def test_who_logs_in_again_and_again_keeps_no_neighbour_waiting() -> None:
+    door = await a_door()
+    gate = asyncio.Event()
+    verify = door.here.node.passwords.verify
+
+    async def slowly(hashed: str, password: str) -> bool:
+        if hashed:
+            await gate.wait()
+        return await verify(hashed, password)
+
+    assert await door.log_in("ann", "here", "ann") == "ok"
+    door.here.node.passwords.verify = slowly  # type: ignore[method-assign]
+    knocking = [asyncio.create_task(door.log_in("ann", "here", "ann")) for _ in range(300)]
+    await asyncio.sleep(0)
+    assert await door.log_in("nobody", "here") == "wrong_credentials"
+    gate.set()
+    assert sorted(await asyncio.gather(*knocking)) == ["ok"] * 23 + ["too_fast"] * 277
+    assert [await door.log_in("ann", "here", "ann") for _ in range(30)] == ["ok"] * 30
 
 
 async def test_what_is_remembered_of_guesses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,23 +95,24 @@ async def test_what_is_nobodys_is_looked_for_so_often_and_no_more(monkeypatch: p
     monkeypatch.setattr(allowances, "STRANGERS", Rate(1, 3))
     here = await world(rate=20)
     ann = await here.register("ann")
-    made_up = [{"authorization": f"Bearer nobody{number}.secret"} for number in range(4)]
-    assert [(await ask(here, "GET", "/api/me", headers=each)).status for each in made_up] == [401, 401, 401, 429]
+    made_up = [{"authorization": f"Bearer nobody{number}.secret"} for number in range(9)]
+    assert [(await ask(here, "GET", "/api/me", headers=each)).status for each in made_up[:4]] == [401, 401, 401, 429]
     here.faulty.calls.clear()
-    for path in ("/api/welcome", "/api/me"):
-        told = await ask(here, "GET", path)
-        assert (told.status, told.body["code"], told.headers["retry-after"]) == (429, "too_fast", "1")
-    assert (await ask(here, "POST", "/api/log_in", b"{}")).status == 429
+    told = await ask(here, "GET", "/api/me", headers=made_up[4])
+    assert (told.status, told.body["code"], told.headers["retry-after"]) == (429, "too_fast", "1")
     assert here.faulty.calls == []
+    assert (await ask(here, "GET", "/api/me")).status == 401  # nobody's name, nothing to look for
+    assert (await ask(here, "POST", "/api/log_in", b"{}")).status == 400
     assert [(await ask(here, "GET", path)).status for path in ("/healthz", "/readyz")] == [200, 200]
     assert (await ask(here, "GET", "/api/me", headers=bearer(ann))).status == 200  # whoever is known goes on
-    assert (await ask(here, "GET", "/api/welcome", client=("192.0.2.1", 1))).status == 200
+    assert (await ask(here, "GET", "/api/me", headers=made_up[5], client=("192.0.2.1", 1))).status == 401
     here.clock.monotonic += 2
-    assert [(await ask(here, "GET", "/api/welcome")).status for _ in range(3)] == [200, 200, 429]
+    assert [(await ask(here, "GET", "/api/me", headers=each)).status for each in made_up[6:]] == [401, 401, 429]
 
 
 async def test_an_address_asks_so_often_and_is_refused_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allowances, "REQUESTS", Rate(1, 3))
+    monkeypatch.setattr(allowances, "MONITORS", Rate(1, 2))
     monkeypatch.setattr(app, "LATE", 0.001)
     here = await world(rate=20)
     ann = await here.register("ann")
@@ -120,11 +121,14 @@ async def test_an_address_asks_so_often_and_is_refused_late(monkeypatch: pytest.
     assert [each.status for each in told] == [200, 200, 404, 429, 429, 429, 429]
     assert {(each.body["code"], each.headers["retry-after"]) for each in told[3:]} == {("too_fast", "1")}
     assert told[3].headers["x-content-type-options"] == "nosniff"
-    assert [message["type"] for message in await handshake(here, FakeWire(), headers=bearer(ann))] == [
-        "websocket.close"
-    ]
+    start, _ = await handshake(here, FakeWire(), headers=bearer(ann))
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 429)
+    assert here.node.counts.turned_away == {"too_fast": 1}
     assert [(await ask(here, "GET", path)).status for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
-    assert (await ask(here, "GET", "/", client=("192.0.2.1", 1))).status == 200
+    far: dict[str, Any] = {"client": ("192.0.2.1", 1)}
+    assert (await ask(here, "GET", "/", **far)).status == 200
+    assert [(await ask(here, "GET", "/healthz", **far)).status for _ in range(3)] == [200, 200, 429]
+    assert [(await ask(here, "GET", "/healthz")).status for _ in range(9)] == [200] * 9  # this machine's own monitor
     here.clock.monotonic += 1
     assert (await ask(here, "GET", "/")).status == 200
 
@@ -304,7 +308,8 @@ async def handshake(
     async def send(message: Any) -> None:
         told.append(message)
 
-    where = scope("websocket", "/ws", {"host": "x", **headers}, scheme="ws", subprotocols=[], extensions={WRITER: wire})
+    where = scope("websocket", "/ws", {"host": "x", **headers}, scheme="ws", subprotocols=[], extensions={})
+    where["extensions"] |= {WRITER: wire, "websocket.http.response": {}}
     await application(here.node)(where, receive, send)
     return told
 

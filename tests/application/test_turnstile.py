@@ -54,3 +54,11 @@ async def test_beyond_a_bound_it_is_busy() -> None:
     await asyncio.gather(*pieces)
     await works.work("ann", "a4")
     assert len(works.stile) == 0
+
+
+async def test_without_a_limit_nobody_waits() -> None:
+    works = Works()
+    works.stile = Turnstile(0, limited=False)
+    await asyncio.gather(*(works.work("ann", f"a{number}") for number in range(3)))
+    assert [line for line in works.told if line.endswith("begins")] == works.told[:3]
+    assert len(works.stile) == 0
