@@ -6,7 +6,7 @@ is told when to come back.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -27,6 +27,7 @@ from chat.application.sweep import sweep
 from chat.application.turn import Turns
 from chat.domain.accounts import Server
 from chat.domain.errors import Refused
+from chat.domain.log import Entry
 from chat.domain.vocabulary import Command, Query
 from chat.logic.keys import SERVER
 from chat.logic.mediator import Tables
@@ -66,11 +67,14 @@ class Node:
         self.cache = Cache(tables, self.codec)
         self.cursor = Cursor(self.cache, hub)
         self.reading = Reading(tables, self.cache, self.cursor, store, clock, self._knowledge)
-        self.turns = Turns(tables, self.codec, self.cache, self.cursor, store, broker, clock, self._policy, self.counts)
+        self.turns = Turns(tables, self.codec, self.cache, self.cursor, store, self._ring, clock, self._policy, self.counts)
         self.health = Health(self.turns, store, clock)
         self.presence = Presence(hub, clock, self.reading.context)
         self.forms = Forms(self.reading, passwords, tokens, ids)
         self.allowances = Allowances(settings.rate, clock)
+
+    def _ring(self, entries: Sequence[Entry]) -> None:
+        """Tell the other nodes."""
 
     def _policy(self) -> dict[str, Any]:
         return {"registration": self.settings.registration, "setup": self.setup}

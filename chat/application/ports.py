@@ -18,6 +18,7 @@ from chat.domain.log import (
     WordsRow,
     Writes,
 )
+from chat.domain.programs import Letter, Publication, Reply
 
 
 class Store(Protocol):
@@ -61,6 +62,21 @@ class Store(Protocol):
         """Events of one stream with after < seq <= upto."""
 
     async def find(self, rows: Sequence[Rows]) -> list[list[Row]]: ...
+
+    # The stream for other programs. One node at a time leads: it publishes, up to a position that is kept here.
+
+    async def lead(self) -> int | None:
+        """Begin or go on to lead: up to where everything is published, or None while another node leads. A leader has
+        to ask again each second. Raises `Unavailable`: this node does not lead any more.
+        """
+
+    async def mark_published(self, position: int) -> None:
+        """Everything up to there is published; never goes back. For the leader. Raises `Unavailable`: it is that no
+        more.
+        """
+
+    async def resign(self) -> None:
+        """Another node may lead at once. Never raises."""
 
     # For maintenance: what is folded, page by page in the order of its key, and a fold anew.
 
@@ -107,11 +123,40 @@ class Store(Protocol):
         """Put them in the place of those in use."""
 
 
-class Broker(Protocol):
-    """Carries the news of this node's turns to the others. It may lose, repeat or shuffle: the store is the truth."""
+class Listener(Protocol):
+    """What a broker tells a node."""
 
-    def ring(self, entries: Sequence[Entry]) -> None:
-        """Tell the other nodes. Returns at once, never raises."""
+    def missed(self) -> None:
+        """Any news may have been lost: the connection is new, or something was told twice."""
+
+    def hear(self, news: bytes) -> None:
+        """What a node has rung; this one too."""
+
+    async def carry_out(self, letter: Letter) -> Reply:
+        """What another program asks for. It may take for as long as the store is away; cancelled, it may or may not be
+        carried out, and is to be asked again. Raises nothing else.
+        """
+
+
+class Broker(Protocol):
+    """Carries news between nodes, and to and from other programs. It may lose, repeat or shuffle news: the store is
+    the truth.
+    """
+
+    @property
+    def is_away(self) -> bool:
+        """Whether what is rung now does not come back, as far as is known."""
+
+    async def run(self, listener: Listener) -> None:
+        """Connected whenever that can be, until cancelled. Raises nothing."""
+
+    def ring(self, news: bytes) -> None:
+        """Tell every node. Returns at once, never raises; what finds no room is lost."""
+
+    async def publish(self, publications: Sequence[Publication]) -> int:
+        """To other programs, in this order. How many of them, from the first on, are safe with the broker; fewer than
+        all when it is away. Raises nothing.
+        """
 
 
 class Clock(Protocol):

@@ -21,7 +21,7 @@ from chat.application.cache import Cache
 from chat.application.codec import FORMAT, Codec
 from chat.application.counts import Counts
 from chat.application.cursor import Cursor
-from chat.application.ports import Broker, Clock, Store
+from chat.application.ports import Clock, Store
 from chat.application.queue import Again, Outcome, Queue, Waiting
 from chat.application.writes import Turned, erased, writes_of
 from chat.domain.errors import Poisoned, Refused, StoreError, Unavailable
@@ -51,7 +51,7 @@ class Turns:
         cache: Cache,
         cursor: Cursor,
         store: Store,
-        broker: Broker,
+        ring: Callable[[Sequence[Entry]], None],
         clock: Clock,
         policy: Callable[[], dict[str, Any]],
         counts: Counts,
@@ -62,7 +62,7 @@ class Turns:
         self._cache = cache
         self._cursor = cursor
         self._store = store
-        self._broker = broker
+        self._ring = ring
         self._clock = clock
         self._policy = policy
         self._counts = counts
@@ -161,13 +161,13 @@ class Turns:
         while True:
             begun = await self._store.begin(self._cursor.position, asked, keys)
             try:
-                if begun.format > FORMAT:
+                if begun.info.format > FORMAT:
                     raise Outdated
                 self._cursor.take_in([self._codec.entry(row) for row in begun.tail])
             except BaseException:
                 await self._store.abandon()
                 raise
-            if self._cursor.position == begun.head:
+            if self._cursor.position == begun.info.head:
                 self._cache.admit(begun.loaded)
                 return begun
             await self._store.abandon()
@@ -203,7 +203,7 @@ class Turns:
     async def _decide(self, batch: Sequence[Waiting], begun: Begun) -> tuple[Turned, list[Outcome]]:
         """Decide the whole batch; what is missing is loaded for all of it at once, and all is decided again."""
         for _ in range(ROUNDS):
-            turned = Turned(Draft(self._cache), begun.head)
+            turned = Turned(Draft(self._cache), begun.info.head)
             missing: set[str] = set()
             outcomes = self._decide_all(batch, begun, turned, missing)
             if not missing:
@@ -262,7 +262,7 @@ class Turns:
             self._cache.grown(entry.record.stream, len(entry.encoded))
         for row in turned.written:
             self._cache.written(row.key, row.seq, len(row.state))
-        self._broker.ring(entries)
+        self._ring(entries)
 
 
 def _word(outcome: Outcome) -> str:

@@ -116,10 +116,9 @@ class Loaded(NamedTuple):
 
 class Begun(NamedTuple):
     """What a turn finds under the lock. `tail` is the log behind the asked position, at most TAIL rows of it; the turn
-    may go on only if it ends at `head`."""
+    may go on only if it ends at the log's head."""
 
-    head: int
-    format: int
+    info: LogInfo
     tail: tuple[LogRow, ...]
     answered: dict[tuple[str, str], bytes]
     loaded: Loaded

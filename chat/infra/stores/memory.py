@@ -221,10 +221,9 @@ class MemoryStore:
         memory.about()
         await memory.lock.acquire()
         self._holds = True
-        _, form, head = memory.about()
         tail = tuple(memory.log.rows[after : after + TAIL])
         answered = {who: memory.answers[who] for who in asked if who in memory.answers}
-        return Begun(head, form, tail, answered, memory.load(keys))
+        return Begun(memory.about(), tail, answered, memory.load(keys))
 
     async def load_locked(self, keys: Sequence[str]) -> Loaded:
         self._still_holding()

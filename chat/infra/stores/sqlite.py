@@ -114,7 +114,7 @@ class SqliteStore:
         except BaseException:
             await self.abandon()
             raise
-        self._head = begun.head
+        self._head = begun.info.head
         return begun
 
     async def load_locked(self, keys: Sequence[str]) -> Loaded:

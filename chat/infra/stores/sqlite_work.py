@@ -63,10 +63,10 @@ def transaction(
 
 def begin(connection: sqlite3.Connection, after: int, asked: Sequence[tuple[str, str]], keys: Sequence[str]) -> Begun:
     connection.execute("BEGIN IMMEDIATE")
-    _, form, head = read_info(connection)
-    tail = read_log(connection, after, TAIL) if after < head else []
+    info = read_info(connection)
+    tail = read_log(connection, after, TAIL) if after < info.head else []
     answered = {(actor, id): answer for actor, id, answer in unpack(execute(connection, say.ANSWERED, asked))}
-    return Begun(head, form, tuple(tail), answered, Loaded(head, stored(connection, keys)))
+    return Begun(info, tuple(tail), answered, Loaded(info.head, stored(connection, keys)))
 
 
 def load(connection: sqlite3.Connection, keys: Sequence[str]) -> Loaded:

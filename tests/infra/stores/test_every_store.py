@@ -38,7 +38,7 @@ async def test_opened_again_a_log_keeps_its_epoch_and_its_events(store: Store) -
 async def test_a_log_of_an_older_format_takes_on_the_newer_one(store: Store) -> None:
     await store.close()
     assert (await store.open("another", 2)).format == 2
-    assert (await store.begin(0, [], [])).format == 2
+    assert (await store.begin(0, [], [])).info.format == 2
 
 
 async def test_a_log_of_a_newer_format_is_not_opened(store: Store) -> None:
@@ -85,14 +85,14 @@ async def test_a_turn_finds_the_head_the_format_and_nothing_else_in_an_empty_log
 async def test_a_turn_finds_the_tail_behind_its_cursor(store: Store) -> None:
     await say(store, "one", "two", "three")
     begun = await store.begin(1, [], [])
-    assert begun.head == 3
+    assert begun.info.head == 3
     assert begun.tail == (sent(2), sent(3))
 
 
 async def test_a_tail_has_a_limit_and_then_does_not_reach_the_head(store: Store) -> None:
     await write(store, log=[event(position) for position in range(1, TAIL + 3)])
     begun = await store.begin(1, [], [])
-    assert begun.head == TAIL + 2
+    assert begun.info.head == TAIL + 2
     assert len(begun.tail) == TAIL
     assert begun.tail[-1].position == TAIL + 1
 
