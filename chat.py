@@ -18,6 +18,7 @@ import structlog
 
 from chat.application import maintenance, ports
 from chat.application.app import application
+from chat.application.broker_door import BrokerDoor
 from chat.application.metrics import numbers_of
 from chat.application.node import Node
 from chat.application.settings import Settings
@@ -29,6 +30,7 @@ from chat.infra import config, logs
 from chat.infra.admission import Admission
 from chat.infra.brokers.local import LocalBroker
 from chat.infra.clock import SystemClock
+from chat.infra.config import without_password
 from chat.infra.credentials import Argon2Passwords, RandomTokens
 from chat.infra.hub import Hub
 from chat.infra.ids import TimedIds
@@ -39,6 +41,8 @@ from chat.infra.stores.sqlite import SqliteStore
 from chat.logic import accounts, answers, keys, messages, pages, rooms, sessions
 from chat.logic.mediator import Commands, Events, Queries, States, Tables
 from chat.logic.origins import LOOPBACK
+
+LOCAL = "local:"  # the broker of a node that is alone
 
 log = structlog.get_logger("chat")
 
@@ -149,9 +153,29 @@ QUERIES: Queries = {
 TABLES = Tables(STATES, COMMANDS, EVENTS, QUERIES)
 
 
-def store_of(settings: Settings, *, read_only: bool = False, create: bool = True) -> ports.Store:
-    kind, _, rest = settings.database.partition(":")
-    return MemoryStore() if kind == "memory" else SqliteStore(rest, read_only=read_only, create=create)
+def store_of(database: str, *, read_only: bool = False, create: bool = True) -> ports.Store:
+    kind, _, rest = database.partition(":")
+    if kind == "memory":
+        return MemoryStore()
+    if kind == "sqlite":
+        return SqliteStore(rest, read_only=read_only, create=create)
+    return postgres(database, read_only=read_only, create=create)
+
+
+def postgres(url: str, *, read_only: bool, create: bool) -> ports.Store:
+    try:
+        from chat.infra.stores.postgres import PostgresStore
+    except ModuleNotFoundError as error:
+        raise Unusable(f"{error.name} is not installed: pip install '.[postgres]'") from error
+    return PostgresStore(url, read_only=read_only, create=create)
+
+
+def broker_of(broker: str) -> ports.Broker:
+    if broker == LOCAL:
+        return LocalBroker()
+    from chat.infra.brokers.rabbitmq import RabbitBroker  # costs memory and time that one node need not spend
+
+    return RabbitBroker(broker)
 
 
 def node_of(settings: Settings, store: ports.Store, tables: Tables = TABLES) -> Node:
@@ -159,7 +183,7 @@ def node_of(settings: Settings, store: ports.Store, tables: Tables = TABLES) -> 
         tables,
         settings,
         store,
-        broker=LocalBroker(),
+        broker=broker_of(settings.broker),
         hub=Hub(),
         clock=SystemClock(),
         ids=TimedIds(),
@@ -170,7 +194,7 @@ def node_of(settings: Settings, store: ports.Store, tables: Tables = TABLES) -> 
 
 async def serve(settings: Settings) -> int:
     """Until a signal comes. Raises `Unusable`."""
-    node = node_of(settings, store_of(settings))
+    node = node_of(settings, store_of(settings.database))
     await node.start()
     try:
         listener = open_port(settings)
@@ -186,18 +210,23 @@ async def serve(settings: Settings) -> int:
             node.drain,
             admission,
             announce=partial(
-                log.info, "listening", address=address, database=settings.database, sqlite=SqliteStore.version
+                log.info,
+                "listening",
+                address=address,
+                database=without_password(settings.database),
+                broker=without_password(settings.broker),
+                sqlite=SqliteStore.version,
             ),
         )
-        running = asyncio.create_task(node.run())
+        running = asyncio.create_task(node.run(BrokerDoor(node) if settings.broker != LOCAL else None))
         running.add_done_callback(lambda _: web.leave())  # a node that broke sends everybody away
         await web.serve([listener])
         running.cancel()
         [broken] = await asyncio.gather(running, return_exceptions=True)
     finally:
         await node.close()
-    if isinstance(broken, Exception):
-        log.error("the node broke", exc_info=broken)
+    if not isinstance(broken, asyncio.CancelledError):
+        log.error("the node ended by itself", exc_info=broken)
         return 1
     log.info("stopped")
     return 0
@@ -232,7 +261,7 @@ BY_HAND: Commands = {a.SetPassword: (keys.account, accounts.set_password)}
 async def maintain(command: str, settings: Settings, arguments: dict[str, Any]) -> int:
     """Raises `Unusable`."""
     tables = TABLES._replace(commands={**COMMANDS, **BY_HAND})
-    store = store_of(settings, read_only=command in ("verify", "backup"), create=command == "seed")
+    store = store_of(settings.database, read_only=command in ("verify", "backup"), create=command == "seed")
     node = node_of(settings, store, tables)
     await node.start()
     try:
@@ -252,9 +281,10 @@ def main() -> int:
     try:
         return run(work)
     except Unusable as error:
-        config.fail(f"--database (CHAT_DATABASE) is {settings.database!r}: {error}")
+        config.fail(f"--database (CHAT_DATABASE) is {without_password(settings.database)!r}: {error}")
     except StoreError as error:
-        config.fail(f"--database (CHAT_DATABASE) is {settings.database!r}, and does not work: {error}", 1)
+        database = without_password(settings.database)
+        config.fail(f"--database (CHAT_DATABASE) is {database!r}, and does not work: {error}", 1)
     except KeyboardInterrupt:
         return 130
     except Exception:

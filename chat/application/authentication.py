@@ -100,20 +100,23 @@ def asked(connection: HTTPConnection) -> Asked:
 
 
 async def who_asks(connection: HTTPConnection, node: Node) -> Asker:
+    """Raises as `who_has` does."""
+    warn_of_proxy(connection, node)
+    return await who_has(credentials_of(connection).token, node, address_of(connection))
+
+
+async def who_has(token: str, node: Node, address: str) -> Asker:
     """A token that is no good asks for nobody. One that names an account that is not at hand is paid for by its
     address, so that nobody makes the store look for things that are not there without end.
 
     Raises `Refused` `too_fast`, `busy`, `unavailable`.
     """
-    warn_of_proxy(connection, node)
-    token = credentials_of(connection).token
     account, _, secret = token.partition(".")
     is_readable = bool(secret) and account.isalnum() and len(token) <= 200
     if is_readable and node.cache.get(account_key(account)):
         return await _known(node, account, secret)
     if not is_readable:
         return Asker()
-    address = address_of(connection)
     node.allowances.strangers.spend(address)
     async with node.allowances.lookups.of(address):
         return await _known(node, account, secret)

@@ -1,4 +1,4 @@
-"""The one cursor of a node: the position up to which it has taken in the log.
+"""The one cursor of a node: the position up to which it has taken in the log, and which log that is.
 
 A turn of its own, the tail read under the lock, the doorbell and the poll all hand what they have to `take_in`. It
 drops what is at or before the cursor, refuses to jump, and otherwise folds the events into the cached states and
@@ -8,11 +8,13 @@ tells the sockets, in order. Nothing else touches either, so all cases of order 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 from chat.application.cache import Cache
-from chat.domain.log import Entry
+from chat.domain.log import Entry, LogInfo
 from chat.logic.mediator import Version
+
+SOON: Final = 0.05  # seconds for what was committed to be told, before it is read
 
 
 class Gap(Exception):
@@ -28,6 +30,9 @@ class Teller(Protocol):
 class Cursor:
     def __init__(self, cache: Cache, teller: Teller, position: int = 0) -> None:
         self.position = position
+        self.epoch = ""
+        self.jumps = 0
+        self.behind = asyncio.Event()  # the log may hold more: read it
         self._cache = cache
         self._teller = teller
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -57,11 +62,31 @@ class Cursor:
         self._wake()
 
     async def reach(self, position: int) -> None:
-        """Wait until the cursor is at `position` or beyond."""
-        if self.position < position:
-            future = asyncio.get_running_loop().create_future()
-            self._waiting.append((position, future))
+        """Wait until the cursor is at `position` or beyond, or was sent elsewhere."""
+        if self.position >= position:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((position, future))
+        try:
             await future
+        except asyncio.CancelledError:
+            self._waiting = [each for each in self._waiting if each[1] is not future]
+            raise
+
+    async def reach_written(self, position: int) -> None:
+        """The same of a position that the log has: when nobody tells what is there, it is read."""
+        timer = asyncio.get_running_loop().call_later(SOON, self.behind.set)
+        try:
+            await self.reach(position)
+        finally:
+            timer.cancel()
+
+    def jump(self, info: LogInfo) -> None:
+        """Go on at the end of this log, and tell nobody what lies between. No state at hand is of it."""
+        self.epoch, self.position = info.epoch, info.head
+        self.jumps += 1
+        self._cache.clear()
+        self._wake(of_any_position=True)
 
     @contextmanager
     def meanwhile(self) -> Iterator[list[Entry]]:
@@ -73,10 +98,10 @@ class Cursor:
         finally:
             self._listening = [other for other in self._listening if other is not heard]
 
-    def _wake(self) -> None:
+    def _wake(self, *, of_any_position: bool = False) -> None:
         if not self._waiting:
             return
         for position, future in self._waiting:
-            if position <= self.position and not future.done():
+            if (of_any_position or position <= self.position) and not future.done():
                 future.set_result(None)
         self._waiting = [(position, future) for position, future in self._waiting if not future.done()]

@@ -1,7 +1,6 @@
 """Whether this node should get traffic, and what it does by itself to find out.
 
-It looks at the log every POLL seconds, and at once when a turn was left in doubt. After trouble with a turn it tries
-the store until that takes writes again, since nobody may be sending meanwhile.
+After trouble with a turn it tries the store until that takes writes again, since nobody may be sending meanwhile.
 """
 
 import asyncio
@@ -9,43 +8,25 @@ from contextlib import suppress
 from math import inf
 from typing import Final
 
-import structlog
-
+from chat.application.follower import Follower
 from chat.application.ports import Clock, Store
 from chat.application.turn import Turns
 from chat.domain.errors import Refused, StoreError
 
-POLL: Final = 5.0  # seconds between two looks at the log for what nobody told
 PROBE: Final = 1.0  # seconds between two tries of a store that did not take a turn
 GOOD_FOR: Final = 0.5  # seconds that a look at the store is good for
 BEHIND: Final = 30.0  # seconds without a look at the log
 
-log = structlog.get_logger(__name__)
-
 
 class Health:
-    def __init__(self, turns: Turns, store: Store, clock: Clock) -> None:
+    def __init__(self, turns: Turns, follower: Follower, store: Store, clock: Clock) -> None:
         self._turns = turns
+        self._follower = follower
         self._store = store
         self._clock = clock
-        self._looked_at = clock.seconds()
         self._found = False  # that the store can be read, when it was looked at last
         self._found_at = -inf
         self._looking = asyncio.Lock()
-
-    async def poll(self) -> None:
-        """Until cancelled."""
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._turns.in_doubt.wait(), POLL)
-            self._turns.in_doubt.clear()
-            try:
-                await self._turns.catch_up()
-                self._looked_at = self._clock.seconds()
-            except StoreError as error:
-                log.warning("the log cannot be read", error=str(error))
-            except Exception:  # it is damaged, or a newer version wrote it: this node is behind until it can be read
-                log.exception("the log cannot be read")
 
     async def probe(self) -> None:
         """Until cancelled."""
@@ -59,7 +40,7 @@ class Health:
         """Raises `Refused` `unavailable` with what is wrong."""
         if self._turns.in_trouble:
             raise _unavailable("The store takes nothing new.")
-        if self._clock.seconds() - self._looked_at > BEHIND:
+        if self._follower.unseen_for > BEHIND:
             raise _unavailable("This node does not know what is new.")
         if not await self._can_read():
             raise _unavailable("The store cannot be used.")

@@ -23,9 +23,7 @@ from starlette.staticfiles import StaticFiles
 
 from chat.application import authentication, doors, metrics
 from chat.application.codec import encode
-from chat.application.forms import FORMS
 from chat.application.node import Node
-from chat.application.queue import Outcome
 from chat.domain import limits
 from chat.domain.accounts import LogInForm, LogOut, RegisterForm
 from chat.domain.errors import Refused, StoreError, problem_of
@@ -123,7 +121,7 @@ def _command(node: Node, kind: type[Command]) -> Endpoint:
         except UNREADABLE as error:
             raise malformed(error) from None
         command = replace(command, id=_id(request, command, node))
-        outcome = await _submit(node, command, asker, authentication.address_of(request))
+        outcome = await node.do(command, asker.account, asker.session, authentication.address_of(request))
         return _acknowledged(request, kind, outcome)
 
     return endpoint
@@ -155,25 +153,6 @@ def _id(request: Request, command: Command, node: Node) -> str:
     if not key or len(key) > 64 or not key.isascii() or not key.isprintable():
         raise Refused("malformed", "1 to 64 printable ASCII characters.", field="idempotency-key")
     return key
-
-
-async def _submit(node: Node, command: Command, asker: authentication.Asker, address: str) -> bytes:
-    """The acknowledgement. Raises `Refused`."""
-    future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-    def reply(outcome: Outcome) -> None:
-        if not future.done():
-            future.set_result(outcome)
-
-    if type(command) in FORMS:
-        opened = await node.open_form(command, asker.account, address)
-    else:
-        opened = node.opened(command, asker.account)
-    node.submit_opened(opened, asker.session, reply)
-    outcome = await future
-    if isinstance(outcome, Refused):
-        raise outcome
-    return outcome
 
 
 def _acknowledged(request: Request, kind: type[Command], outcome: bytes) -> Response:

@@ -6,7 +6,7 @@ is told when to come back.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -17,9 +17,12 @@ from chat.application.cache import Cache
 from chat.application.codec import FORMAT, Codec, encode
 from chat.application.counts import Counts, counting_failures, watch_lag
 from chat.application.cursor import Cursor
-from chat.application.forms import SLOW, Forms, Opened, is_proved, whose_password
+from chat.application.doorbell import Doorbell
+from chat.application.follower import Follower, Outdated
+from chat.application.forms import FORMS, SLOW, Forms, Opened, is_proved, whose_password
 from chat.application.health import Health
 from chat.application.presence import Presence
+from chat.application.publisher import Publisher
 from chat.application.queue import Again, Outcome, Waiting
 from chat.application.reading import Reading
 from chat.application.settings import Settings
@@ -27,7 +30,6 @@ from chat.application.sweep import sweep
 from chat.application.turn import Turns
 from chat.domain.accounts import Server
 from chat.domain.errors import Refused
-from chat.domain.log import Entry
 from chat.domain.vocabulary import Command, Query
 from chat.logic.keys import SERVER
 from chat.logic.mediator import Tables
@@ -59,7 +61,7 @@ class Node:
         self.ids = ids
         self.passwords = passwords
         self.tokens = tokens
-        self.epoch = ""
+        self.broker = broker
         self.draining = False
         self.setup = ""  # the hash that the first account has to bring, where one is asked for
         self.counts = Counts()
@@ -67,14 +69,29 @@ class Node:
         self.cache = Cache(tables, self.codec)
         self.cursor = Cursor(self.cache, hub)
         self.reading = Reading(tables, self.cache, self.cursor, store, clock, self._knowledge)
-        self.turns = Turns(tables, self.codec, self.cache, self.cursor, store, self._ring, clock, self._policy, self.counts)
-        self.health = Health(self.turns, store, clock)
-        self.presence = Presence(hub, clock, self.reading.context)
+        self.presence = Presence(ids.fresh(), hub, broker, clock, self.reading.context)
+        self.doorbell = Doorbell(broker, self.cursor, self.codec, self.presence)
+        self.follower = Follower(self.cursor, self.codec, store, hub, clock, lambda: broker.is_away, ids.fresh)
+        self.turns = Turns(
+            tables,
+            self.codec,
+            self.cache,
+            self.cursor,
+            self.follower,
+            store,
+            self.doorbell.ring,
+            clock,
+            self._policy,
+            self.counts,
+        )
+        self.publisher = Publisher(store, broker, self.cursor, self.reading, self.codec, clock)
+        self.health = Health(self.turns, self.follower, store, clock)
         self.forms = Forms(self.reading, passwords, tokens, ids)
         self.allowances = Allowances(settings.rate, clock)
 
-    def _ring(self, entries: Sequence[Entry]) -> None:
-        """Tell the other nodes."""
+    @property
+    def epoch(self) -> str:
+        return self.cursor.epoch
 
     def _policy(self) -> dict[str, Any]:
         return {"registration": self.settings.registration, "setup": self.setup}
@@ -87,26 +104,44 @@ class Node:
     async def start(self) -> None:
         """Open the store and stand at the end of its log. Raises `Unusable`."""
         info = await self.store.open(self.ids.fresh(), FORMAT)
-        self.epoch, self.cursor.position = info.epoch, info.head
+        self.cursor.jump(info)
 
     async def needs_owner(self) -> bool:
         server = await self.reading.consult(lambda context: context.look(SERVER, Server))
         return not server.accounts
 
     def ask_for_setup(self) -> str:
-        """From now on the first account has to bring this secret."""
-        secret, self.setup = self.tokens.draw()
+        """From now on the first account has to bring this secret. All nodes on one log ask for the same one: its epoch
+        is told to nobody before there is an account, and the database's address to nobody at all.
+        """
+        secret, self.setup = self.tokens.derive(f"{self.epoch} {self.settings.database}")
         return secret
 
-    async def run(self) -> None:
-        """Everything that goes on by itself, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.turns.run())
-            tasks.create_task(self.health.poll())
-            tasks.create_task(self.health.probe())
-            tasks.create_task(self.presence.run())
-            tasks.create_task(sweep(self.hub, self.reading))
-            tasks.create_task(watch_lag(self.counts.lags))
+    async def run(self, door: ports.Listener | None = None) -> None:
+        """Everything that goes on by itself, until cancelled or until a newer version has taken over. `door` is the
+        broker's, if it is to be listened to."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.turns.run())
+                tasks.create_task(self._follow())
+                tasks.create_task(self.health.probe())
+                tasks.create_task(self.presence.run())
+                tasks.create_task(sweep(self.hub, self.reading))
+                tasks.create_task(watch_lag(self.counts.lags))
+                if door:
+                    tasks.create_task(self.broker.run(door))
+                    tasks.create_task(self.publisher.run())
+        except* Outdated:
+            self.draining = True
+            log.error("a newer version has taken over the log: this node goes; start that version instead")
+
+    async def _follow(self) -> None:
+        try:
+            await self.follower.run()
+        except Outdated:
+            self.draining = True
+            await self.turns.idle()  # the turns refuse what waits
+            raise
 
     async def drain(self, within: float) -> None:
         """Answer what is under way, then send everybody away in waves, with a moment to come back at."""
@@ -117,6 +152,7 @@ class Node:
         except TimeoutError:
             log.warning("not everything was answered in time")
         self.hub.flush()
+        self.presence.leave()
         sockets = list(self.hub.sockets())
         for start in range(0, len(sockets), WAVE):
             for index, socket in enumerate(sockets[start : start + WAVE], start):
@@ -132,7 +168,7 @@ class Node:
         if self.draining:
             raise Refused("unavailable", "This node is shutting down.", retry_after=1.0)
         await self.health.check()
-        return {"store": "ok", "broker": "ok"}
+        return {"store": "ok", "broker": "away" if self.broker.is_away else "ok"}
 
     # ---- wishes and questions
 
@@ -194,6 +230,22 @@ class Node:
 
         reply_to = told if opened.told else reply
         self.submit(Waiting(opened.command, opened.actor, session, opened.fresh, reply_to))
+
+    async def do(self, command: Command, actor: str, session: str, address: str = "") -> bytes:
+        """The acknowledgement of a command, or of a form with secrets. Raises `Refused`."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def reply(outcome: Outcome) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        is_form = type(command) in FORMS
+        opened = await self.open_form(command, actor, address) if is_form else self.opened(command, actor)
+        self.submit_opened(opened, session, reply)
+        outcome = await future
+        if isinstance(outcome, Refused):
+            raise outcome
+        return outcome
 
     async def ask(self, query: Query, actor: str = "", session: str = "") -> Any:
         """The answer, ready to be encoded. Raises `Refused`."""

@@ -191,6 +191,9 @@ class Tokens(Protocol):
     def draw(self) -> tuple[str, str]:
         """A new secret and its hash."""
 
+    def derive(self, seed: str) -> tuple[str, str]:
+        """The secret that everybody makes of this seed and nobody who does not know it, and its hash."""
+
     def hash(self, secret: str) -> str: ...
 
     def draw_password(self) -> str:

@@ -1,4 +1,4 @@
-"""Who is here, and who types: told to the sockets of this node, and kept nowhere."""
+"""Who is here, and who types: told to the sockets of this node and to the other nodes, and kept nowhere."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from typing import Final
 
 from chat.application.buckets import Buckets
 from chat.application.codec import encode
-from chat.application.ports import Clock, Hub
+from chat.application.ports import Broker, Clock, Hub
 from chat.domain.frames import PresenceTold, TypingTold
+from chat.domain.news import Connected, ConnectedChanged, News, SomebodyTypes
 from chat.domain.rooms import Room
 from chat.logic import presence
 from chat.logic.keys import account_key, room_key
@@ -15,31 +16,88 @@ from chat.logic.mediator import Context
 from chat.logic.rates import TYPING
 
 TICK: Final = 1.0  # seconds for which comings and goings are gathered
+ANNOUNCE: Final = 10.0  # seconds after which a node says anew who all is connected to it
 
 
 class Presence:
-    """`context` gives the states at hand: what is told is told of these."""
+    """`context` gives the states at hand: what is told is told of these. `name` is this node's."""
 
-    def __init__(self, hub: Hub, clock: Clock, context: Callable[[], Context]) -> None:
+    def __init__(self, name: str, hub: Hub, broker: Broker, clock: Clock, context: Callable[[], Context]) -> None:
         self.seen: presence.Seen = {}
+        self._name = name
         self._typing = Buckets(TYPING, clock)
         self._hub = hub
+        self._broker = broker
         self._clock = clock
         self._context = context
+        self._elsewhere: presence.Elsewhere = {}
+        self._announced: frozenset[str] = frozenset()
+        self._announce_at = clock.seconds()
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(TICK)
+            self.announce()
             self.tell()
+
+    # ---- typing
 
     def tell_typing(self, account: str, room: str) -> None:
         """To the others in the room, and not too often."""
         if not self._typing.take(f"{account} {room}"):
-            self._hub.say_room(room, [encode(TypingTold(room, account))], but=account)
+            self._say_typing(account, room)
+            self._ring(SomebodyTypes(self._name, room, account))
+
+    def hear_typing(self, news: SomebodyTypes) -> None:
+        if news.node != self._name:
+            self._say_typing(news.account, news.room)
+
+    def _say_typing(self, account: str, room: str) -> None:
+        self._hub.say_room(room, [encode(TypingTold(room, account))], but=account)
+
+    # ---- other nodes
+
+    def announce(self) -> None:
+        """To the other nodes: who came and went, and now and then all who are here."""
+        here = frozenset(self._hub.accounts)
+        now = self._clock.seconds()
+        if now >= self._announce_at:
+            self._announce_at = now + ANNOUNCE
+            self._ring(Connected(self._name, tuple(here)))
+        elif here != self._announced:
+            self._ring(ConnectedChanged(self._name, tuple(here - self._announced), tuple(self._announced - here)))
+        self._announced = here
+
+    def leave(self) -> None:
+        """Nobody is here any more."""
+        self._ring(Connected(self._name, ()))
+
+    def meet(self) -> None:
+        """There may be a node that knows nothing of this one: say all with the next tick."""
+        self._announce_at = self._clock.seconds()
+
+    def hear(self, news: Connected) -> None:
+        if news.node == self._name:
+            return
+        if news.node not in self._elsewhere:
+            self.meet()
+        self._elsewhere = presence.hear(self._elsewhere, news.node, news.accounts, self._clock.seconds())
+
+    def hear_change(self, news: ConnectedChanged) -> None:
+        now = self._clock.seconds()
+        self._elsewhere = presence.hear_change(self._elsewhere, news.node, news.came, news.went, now)
+
+    def _ring(self, news: News) -> None:
+        self._broker.ring(encode(news))
+
+    # ---- who came and went
 
     def tell(self) -> None:
         """Who came and went since this was called last."""
-        self.seen, online, offline = presence.tick(self.seen, self._hub.accounts, self._clock.seconds())
+        now = self._clock.seconds()
+        self._elsewhere = presence.expired(self._elsewhere, now)
+        connected = presence.everywhere(self._hub.accounts, self._elsewhere)
+        self.seen, online, offline = presence.tick(self.seen, connected, now)
         for told in self._told(online, offline):
             self._hub.say_room(told.room, [encode(told)])
 

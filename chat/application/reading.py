@@ -60,14 +60,15 @@ class Reading:
         raise Refused("unavailable", retry_after=1.0)
 
     async def _load(self, keys: tuple[str, ...]) -> None:
-        before = self._cursor.position
+        before, jumps = self._cursor.position, self._cursor.jumps
         with self._cursor.meanwhile() as since:
             try:
                 loaded = await self._store.load(keys)
             except Unavailable:
                 raise Refused("unavailable", retry_after=1.0) from None
-            await self._cursor.reach(loaded.position)
-            if loaded.position >= before:  # else the store showed a view so old that nobody knows what it lacks
+            await self._cursor.reach_written(loaded.position)
+            # Else the store showed a view so old, or of another history, that nobody knows what it lacks.
+            if loaded.position >= before and jumps == self._cursor.jumps:
                 self._cache.admit(loaded, since)
 
     async def answer(self, query: Query, actor: str = "", session: str = "") -> Any:

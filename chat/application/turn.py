@@ -18,14 +18,15 @@ from typing import Any, Final
 import structlog
 
 from chat.application.cache import Cache
-from chat.application.codec import FORMAT, Codec
+from chat.application.codec import Codec
 from chat.application.counts import Counts
 from chat.application.cursor import Cursor
+from chat.application.follower import Follower, Outdated
 from chat.application.ports import Clock, Store
 from chat.application.queue import Again, Outcome, Queue, Waiting
 from chat.application.writes import Turned, erased, writes_of
 from chat.domain.errors import Poisoned, Refused, StoreError, Unavailable
-from chat.domain.log import TAIL, Begun, Entry
+from chat.domain.log import Begun, Entry
 from chat.logic.acknowledge import acknowledge
 from chat.logic.keys import account_key
 from chat.logic.mediator import Context, Draft, Missing, New, Tables, decide
@@ -33,12 +34,9 @@ from chat.logic.mediator import Context, Draft, Missing, New, Tables, decide
 BATCH: Final = 512  # commands of one turn
 EVENTS: Final = 10_000  # of one turn, after which it decides nothing more; one command leads to 1,000 at most
 ROUNDS: Final = 8  # of loading what deciding turned out to need
+UNKNOWN: Final = Refused("unavailable", retry_after=1.0)
 
 log = structlog.get_logger(__name__)
-
-
-class Outdated(Exception):
-    """Another node has raised the log to a format that this one does not know."""
 
 
 class Turns:
@@ -50,6 +48,7 @@ class Turns:
         codec: Codec,
         cache: Cache,
         cursor: Cursor,
+        follower: Follower,
         store: Store,
         ring: Callable[[Sequence[Entry]], None],
         clock: Clock,
@@ -61,12 +60,12 @@ class Turns:
         self._codec = codec
         self._cache = cache
         self._cursor = cursor
+        self._follower = follower
         self._store = store
         self._ring = ring
         self._clock = clock
         self._policy = policy
         self._counts = counts
-        self.in_doubt = asyncio.Event()  # whether the last turn is in the log is not known: read it
         self.in_trouble = False  # the store did not take the last one
         self._idle = asyncio.Event()
         self._idle.set()
@@ -81,15 +80,21 @@ class Turns:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Turn after turn, until cancelled. Raises `Outdated`."""
-        while True:
-            await self.turn(await self.queue.take(BATCH))
-            if not len(self.queue):
-                self._idle.set()
+        """Turn after turn, until cancelled. Raises `Outdated`, and leaves nobody waiting then."""
+        try:
+            while True:
+                await self.turn(await self.queue.take(BATCH))
+                if not len(self.queue):
+                    self._idle.set()
+        except Outdated:
+            while len(self.queue):
+                self._refuse(await self.queue.take(BATCH))
+            self._idle.set()
+            raise
 
     async def turn(self, batch: Sequence[Waiting]) -> None:
         """Carry out these commands and tell everybody concerned; every sender gets one reply. Commands that lead to
-        very many events are committed in parts.
+        very many events are committed in parts. Raises `Outdated`.
         """
         while batch:
             self._counts.turns += 1
@@ -103,13 +108,20 @@ class Turns:
                 if not self.in_trouble:
                     log.warning("store unavailable", error=str(error), commands=len(batch))
                 self._cache.clear()
-                outcomes = [Refused("unavailable", retry_after=1.0)] * len(batch)
+                outcomes = [UNKNOWN] * len(batch)
                 self.in_trouble = True
-                self.in_doubt.set()
+                self._cursor.behind.set()  # whether the turn is in the log is not known
+            except Outdated:
+                self._refuse(batch)
+                raise
             self._counts.batches.observe(len(outcomes))
             for waiting, outcome in zip(batch, outcomes, strict=False):
                 self._reply(waiting, outcome)
             batch = batch[len(outcomes) :]
+
+    def _refuse(self, batch: Sequence[Waiting]) -> None:
+        for waiting in batch:
+            self._reply(waiting, UNKNOWN)
 
     async def _one_by_one(self, batch: Sequence[Waiting], error: Poisoned) -> None:
         """What breaks a turn, or is rejected by the store, is found by itself; the rest does not suffer."""
@@ -161,8 +173,7 @@ class Turns:
         while True:
             begun = await self._store.begin(self._cursor.position, asked, keys)
             try:
-                if begun.info.format > FORMAT:
-                    raise Outdated
+                self._follower.must_be_followed(begun.info)
                 self._cursor.take_in([self._codec.entry(row) for row in begun.tail])
             except BaseException:
                 await self._store.abandon()
@@ -171,7 +182,7 @@ class Turns:
                 self._cache.admit(begun.loaded)
                 return begun
             await self._store.abandon()
-            await self.catch_up()
+            await self._follower.catch_up()
 
     def _cold(self, batch: Sequence[Waiting]) -> list[str]:
         """The states that these commands are decided on, where they are not at hand."""
@@ -194,11 +205,6 @@ class Turns:
         if self.in_trouble:
             self.in_trouble = False
             log.info("the store takes turns again")
-
-    async def catch_up(self) -> None:
-        """Read the log up to its head, page by page, outside the lock."""
-        while rows := await self._store.read_log(self._cursor.position, TAIL):
-            self._cursor.take_in([self._codec.entry(row) for row in rows])
 
     async def _decide(self, batch: Sequence[Waiting], begun: Begun) -> tuple[Turned, list[Outcome]]:
         """Decide the whole batch; what is missing is loaded for all of it at once, and all is decided again."""

@@ -5,6 +5,7 @@ A wrong value ends the program with status 2 and one line: the setting, the valu
 
 import argparse
 import ipaddress
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
@@ -57,15 +58,32 @@ def _host(text: str) -> str:
 
 
 def _database(text: str) -> str:
-    if text == "memory:" or (text.startswith("sqlite:") and text != "sqlite:"):
+    if text == "memory:" or (text.startswith("sqlite:") and text != "sqlite:") or _is_url(text, "postgresql"):
         return text
-    raise Wrong("sqlite:<path> or memory:")
+    raise Wrong("sqlite:<path>, postgresql://user:password@host/name, or memory:")
 
 
 def _broker(text: str) -> str:
-    if text != "local:":
-        raise Wrong("local:")
-    return text
+    if text == "local:" or _is_url(text, "amqp", "amqps"):
+        return text
+    raise Wrong("local:, amqp://user:password@host/ or amqps://…")
+
+
+def _is_url(text: str, *schemes: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in schemes and text.startswith(f"{url.scheme}://") and url.port != 0
+    except ValueError:
+        return False
+
+
+def without_password(url: str) -> str:
+    """A setting as it may be shown."""
+    head, at, rest = url.rpartition("@")
+    scheme, slashes, user = head.partition("://")
+    if at and slashes:
+        url = f"{scheme}://{user.partition(':')[0]}@{rest}"
+    return re.sub(r"(?i)([?&][^=&]*password[^=&]*=)[^&]*", r"\1…", url)
 
 
 def _items(text: str) -> list[str]:
@@ -97,8 +115,8 @@ def _proxies(text: str) -> tuple[str, ...]:
 OPTIONS: Final = (
     Option("host", "127.0.0.1", _host, "address to listen on"),
     Option("port", "8000", _number(0, 65_535, int), "port to listen on; 0 picks a free one"),
-    Option("database", "sqlite:chat.db", _database, "sqlite:<path>, or memory: to keep nothing"),
-    Option("broker", "local:", _broker, "local: for one node"),
+    Option("database", "sqlite:chat.db", _database, "sqlite:<path>, postgresql://…, or memory: to keep nothing"),
+    Option("broker", "local:", _broker, "local: for one node, amqp://… for several and for other programs"),
     Option(
         "registration",
         "invite",
@@ -134,7 +152,7 @@ def read_options(flags: Mapping[str, Any], environment: Mapping[str, str]) -> di
         try:
             settings[option.name] = option.read(text)
         except Wrong as wrong:
-            fail(f"--{option.name} ({option.variable}) is {text!r}; allowed: {wrong}")
+            fail(f"--{option.name} ({option.variable}) is {without_password(text)!r}; allowed: {wrong}")
     if not settings["log"]:
         settings["log"] = "console" if sys.stderr.isatty() else "json"
     return settings

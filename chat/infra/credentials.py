@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -61,6 +62,10 @@ class RandomTokens:
 
     def draw(self) -> tuple[str, str]:
         secret = secrets.token_urlsafe(32)
+        return secret, self.hash(secret)
+
+    def derive(self, seed: str) -> tuple[str, str]:
+        secret = urlsafe_b64encode(hashlib.sha256(f"derived from {seed}".encode()).digest()).decode().rstrip("=")
         return secret, self.hash(secret)
 
     def hash(self, secret: str) -> str:

@@ -70,6 +70,9 @@ class PlainTokens:
         self.count += 1
         return f"secret{self.count}", self.hash(f"secret{self.count}")
 
+    def derive(self, seed: str) -> tuple[str, str]:
+        return f"secret of {seed}", self.hash(f"secret of {seed}")
+
     def hash(self, secret: str) -> str:
         return f"hash of {secret}"
 

@@ -57,10 +57,10 @@ async def test_hello_is_of_one_moment_though_the_store_is_ahead() -> None:
     wire, serving = connect(here, bob)
     await until(lambda: here.node.cursor._waiting)
     other, others = connect(here, bob)  # finds what is at hand, if anything is
-    await here.node.turns.catch_up()
+    await here.node.follower.catch_up()
     await until(lambda: wire.frames and other.frames)
     await ahead.do(ann, send(room, "2"))
-    await here.node.turns.catch_up()
+    await here.node.follower.catch_up()
     await until(lambda: len(wire.frames) == len(other.frames) == 2)
     for frames in (wire.frames, other.frames):
         assert frames[0]["rooms"][0]["seq"] + 1 == frames[1]["seq"] == 5

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from chat.application import health
+from chat.application import follower, health
 from chat.domain.errors import Refused, Unavailable
 from chat.domain.log import LogInfo
 from chat.domain.messages import SendMessage
@@ -88,12 +88,12 @@ async def test_a_store_that_is_well_again_is_found_out_though_nobody_sends(monke
 
 
 async def test_a_node_that_cannot_look_at_the_log_for_long_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "POLL", 0.001)
+    monkeypatch.setattr(follower, "POLL", 0.001)
     here, *_ = await a_room()
     here.clock.monotonic += health.BEHIND + 1
     assert await why_not(here) == "503 This node does not know what is new."
     async with running(here):
-        await until(lambda: here.node.health._looked_at > 1_030)
+        await until(lambda: here.node.follower.unseen_for == 0)
     assert await why_not(here) is None
 
 

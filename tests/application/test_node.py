@@ -109,7 +109,7 @@ async def test_many_are_sent_away_in_waves(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_what_nobody_told_of_is_found_by_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "POLL", 0.001)
+    monkeypatch.setattr(follower, "POLL", 0.001)
     here, ann, _, room = await tea()
     other = World(type(here.faulty)(here.store.memory), ids="other")
     await other.node.start()

@@ -69,7 +69,7 @@ async def test_a_load_that_is_ahead_of_the_cursor_waits_for_it_and_nobody_sees_i
     await until(lambda: here.node.cursor._waiting)
     assert here.node.cache.get(room_key(room)) is None
     assert here.node.cursor.position < here.head
-    await here.node.turns.catch_up()
+    await here.node.follower.catch_up()
     assert await asking == ("Ahead", 3)
 
 

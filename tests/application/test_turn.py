@@ -9,8 +9,9 @@ import structlog
 
 from chat.application import turn
 from chat.application.codec import FORMAT
+from chat.application.follower import Outdated
 from chat.application.queue import Again, Outcome
-from chat.application.turn import BATCH, ROUNDS, Outdated
+from chat.application.turn import BATCH, ROUNDS
 from chat.domain.errors import Poisoned, Refused, Unavailable
 from chat.domain.log import Writes
 from chat.domain.messages import DeleteMessage, EditMessage, SendMessage
@@ -282,7 +283,7 @@ async def two_nodes() -> tuple[World, World, str, str]:
 async def test_what_another_node_wrote_is_taken_in_under_the_lock() -> None:
     one, two, ann, room = await two_nodes()
     wire = FakeWire()
-    await two.node.turns.catch_up()
+    await two.node.follower.catch_up()
     two.hub.enter(wire, ann, "", {room: 2}).admit(b'{"type":"hello"}')
     await one.do(ann, send(room, "one"))
     assert (await two.do(ann, send(room, "two")))["seq"] == 4

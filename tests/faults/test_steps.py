@@ -121,7 +121,7 @@ async def test_what_was_committed_unknown_is_told_when_the_log_is_looked_at(worl
     world.store.fail_at("after commit")
     assert is_unavailable((await world.send("in doubt"))["in doubt"])
     assert [listener.events(world.room) for listener in world.listeners] == [[], []]
-    await world.node.turns.catch_up()
+    await world.node.follower.catch_up()
     await world.everybody_heard_all()
     assert isinstance((await world.send("in doubt"))["in doubt"], Again)
     assert await world.texts() == ["in doubt"]
@@ -165,7 +165,7 @@ async def test_nobody_hears_of_what_is_not_committed_yet(world: World) -> None:
     world.store.step = wait
     sent = submit(world.node, "ann", SendMessage(id="slow", room=world.room, text="slow"))
     await reached.wait()
-    await world.node.turns.catch_up()
+    await world.node.follower.catch_up()
     await rounds(5)
     assert not sent.done()
     assert [listener.events(world.room) for listener in world.listeners] == [[], []]
@@ -179,7 +179,7 @@ async def test_a_log_that_is_looked_at_before_its_writer_knows_is_told_once(worl
 
     async def look(step: str) -> None:
         if step == "after commit":
-            await world.node.turns.catch_up()
+            await world.node.follower.catch_up()
 
     world.store.step = look
     for name in ("one", "two", "three"):
@@ -204,7 +204,7 @@ async def test_a_hello_never_counts_what_is_told_after_it() -> None:
                 listeners.append(Listener(other, "ann"))
                 await rounds(10)
             assert not any(listener.wire.heard for listener in listeners)
-            await other.turns.catch_up()
+            await other.follower.catch_up()
             last = (await do(other, "bob", SendMessage(id="2", room=room, text="it does now")))["seq"]
             for listener in listeners:
                 await listener.greeted()

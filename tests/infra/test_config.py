@@ -6,13 +6,22 @@ from typing import Any
 import pytest
 
 from chat.application.settings import Settings
-from chat.infra.config import OPTIONS, parser, read_options
+from chat.infra.config import OPTIONS, parser, read_options, without_password
 
 WRONG = {
     "host": ["", "two words"],
     "port": ["", "-1", "65536", "http", "1.5"],
-    "database": ["", "sqlite:", "mysql://here", "memory:x", "chat.db"],
-    "broker": ["", "kafka:"],
+    "database": [
+        "",
+        "sqlite:",
+        "mysql://here",
+        "memory:x",
+        "chat.db",
+        "postgresql:",
+        "postgresql://h:x/",
+        "postgres://h",
+    ],
+    "broker": ["", "kafka:", "amqp:", "amqp://h:0/", "local"],
     "registration": ["", "Open", "maybe"],
     "rate": ["", "-1", "nan", "inf", "many"],
     "sockets": ["0", "-5", "1e3"],
@@ -23,8 +32,10 @@ WRONG = {
 RIGHT: dict[str, dict[str, Any]] = {
     "host": {"0.0.0.0": "0.0.0.0", "::": "::", "chat.example.org": "chat.example.org"},
     "port": {"0": 0, "65535": 65_535},
-    "database": {"memory:": "memory:", "sqlite:/a folder/chat.db": "sqlite:/a folder/chat.db"},
-    "broker": {"local:": "local:"},
+    "database": {
+        text: text for text in ("memory:", "sqlite:/a folder/chat.db", "postgresql://u:p@[::1]:5432/n?sslmode=disable")
+    },
+    "broker": {text: text for text in ("local:", "amqp://u:p@h/v", "amqps://u:p@h:5671/%2f")},
     "registration": {"invite": "invite", "open": "open", "closed": "closed"},
     "rate": {"0": 0.0, "0.5": 0.5, "1e3": 1_000.0},
     "sockets": {"1": 1, "100000": 100_000},
@@ -109,3 +120,20 @@ def test_help_names_every_setting_its_default_and_its_variable() -> None:
         assert f"--{option.name}" in told
         assert f"(default: {option.default or 'none'}; {option.variable})" in told
     assert "serve the chat" in told
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown"),
+    [
+        ("sqlite:/a@b/chat.db", "sqlite:/a@b/chat.db"),
+        ("postgresql://ann:se:cr@et@host:5432/chat", "postgresql://ann@host:5432/chat"),
+        (
+            "postgresql:///chat?host=/tmp&user=ann&password=secret&x=1",
+            "postgresql:///chat?host=/tmp&user=ann&password=…&x=1",
+        ),
+        ("amqps://ann:secret@host/vhost?sslpassword=secret", "amqps://ann@host/vhost?sslpassword=…"),
+        ("amqp://host/", "amqp://host/"),
+    ],
+)
+def test_a_password_in_a_setting_is_never_shown(setting: str, shown: str) -> None:
+    assert without_password(setting) == shown

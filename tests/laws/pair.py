@@ -106,7 +106,7 @@ class Side:
     async def open(self) -> None:
         await self.node.start()
         await self.node.store.write_epoch("epoch")
-        self.node.epoch = "epoch"
+        self.node.cursor.epoch = "epoch"
         self._turns = asyncio.create_task(self.node.turns.run())
         for who, command, fresh in BEGINNING:
             await do(self.node, who, command, fresh=fresh, session=who)

@@ -95,7 +95,7 @@ class Pair:
         await self.catch_up(side)
 
     async def catch_up(self, side: Side) -> None:
-        await side.node.turns.catch_up()
+        await side.node.follower.catch_up()
         await side.check(self.reference.sessions)
         await side.listen(self.reference.sessions)
 

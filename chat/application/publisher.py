@@ -1,0 +1,108 @@
+"""The stream for other programs: every event of public and private rooms, at least once and in the log's order.
+
+One node at a time leads and publishes, from a position that the store keeps. It moves behind what the broker has
+confirmed without a gap, a little later, so that whoever leads next begins a little before where this one ended, never
+behind it. A node that has lost the broker lets another lead.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from chat.application.codec import Codec
+from chat.application.cursor import Cursor
+from chat.application.ports import Broker, Clock, Store
+from chat.application.reading import Reading
+from chat.domain.errors import Refused, StoreError
+from chat.domain.log import Entry
+from chat.domain.programs import Publication
+from chat.domain.rooms import Room
+from chat.domain.vocabulary import RoomEvent
+from chat.logic.publishing import publication
+
+SLICE: Final = 200  # events that are published at once, between turns
+GATHER: Final = 0.02  # seconds for which events are gathered when few come
+ASK: Final = 1.0  # seconds after which a leader asks whether it still leads, and the others whether they may
+
+log = structlog.get_logger(__name__)
+
+
+class Publisher:
+    def __init__(
+        self, store: Store, broker: Broker, cursor: Cursor, reading: Reading, codec: Codec, clock: Clock
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._cursor = cursor
+        self._reading = reading
+        self._codec = codec
+        self._clock = clock
+        self._position = 0  # up to which everything is with the broker
+        self._marked = 0  # the same, as the store knows it
+
+    async def run(self) -> None:
+        """Until cancelled; then another may lead at once."""
+        try:
+            while True:
+                with suppress(StoreError, Refused):  # what is not published is tried again
+                    await self._take_part()
+                await asyncio.sleep(ASK)
+        finally:
+            await self._resign()
+
+    async def _take_part(self) -> None:
+        if self._broker.is_away:
+            await self._resign()
+        elif (position := await self._store.lead()) is not None:
+            log.info("publishing events", behind=position)
+            self._position = self._marked = position
+            await self._lead()
+
+    async def _resign(self) -> None:
+        with suppress(StoreError):
+            await self._mark()
+        await self._store.resign()
+
+    async def _lead(self) -> None:
+        """For as long as that is asked for and the broker takes what is published. Raises what the store does."""
+        is_taken = True
+        while is_taken and await self._store.lead() is not None:
+            ask_at = self._clock.seconds() + ASK
+            while is_taken and self._clock.seconds() < ask_at:
+                is_taken = await self._publish_some()
+            await self._mark()
+
+    async def _mark(self) -> None:
+        if self._position > self._marked:
+            await self._store.mark_published(self._position)
+            self._marked = self._position
+
+    async def _publish_some(self) -> bool:
+        """Whether the broker took all that there was."""
+        rows = await self._store.read_log(self._position, SLICE)
+        publications = await self._public([self._codec.entry(row) for row in rows])
+        safe = await self._broker.publish(publications) if publications else 0
+        if safe < len(publications):
+            self._position = publications[safe].position - 1
+            return False
+        if rows:
+            self._position = rows[-1].position
+        if len(rows) < SLICE:
+            await self._gather()
+        return True
+
+    async def _gather(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._cursor.reach(self._position + 1), ASK)
+        await asyncio.sleep(GATHER)
+
+    async def _public(self, entries: list[Entry]) -> list[Publication]:
+        """Raises `Refused` `unavailable`."""
+        of_rooms = [entry for entry in entries if isinstance(entry.record.event, RoomEvent)]
+        names = dict.fromkeys(entry.record.stream for entry in of_rooms)
+        states = await self._reading.consult(lambda context: context.look_all(list(names), Room))
+        rooms = dict(zip(names, states, strict=True))
+        found = (publication(entry, rooms[entry.record.stream]) for entry in of_rooms)
+        return [each for each in found if each]
