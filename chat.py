@@ -10,15 +10,18 @@ MessageSent.
 import asyncio
 import os
 import sys
+from collections.abc import Coroutine
 from functools import partial
 from socket import socket
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from chat.application import maintenance, ports
 from chat.application.app import application
 from chat.application.broker_door import BrokerDoor
+from chat.application.codec import FORMAT
 from chat.application.metrics import numbers_of
 from chat.application.node import Node
 from chat.application.settings import Settings
@@ -252,6 +255,10 @@ ARGUMENTS = {
     "password": {"name": {"help": "whose"}},
     "backup": {"file": {"metavar": "FILE", "help": "where; an earlier copy of that name is replaced"}},
     "seed": maintenance.SEED_ARGUMENTS,
+    "copy": {
+        "--from": {"dest": "source", "metavar": "DATABASE", "required": True, "help": "what is copied, and not served"},
+        "--to": {"dest": "target", "metavar": "DATABASE", "required": True, "help": "an empty one, of any kind"},
+    },
 }
 
 # What only they may wish: the doors offer what stands in COMMANDS.
@@ -270,21 +277,44 @@ async def maintain(command: str, settings: Settings, arguments: dict[str, Any]) 
         await node.close()
 
 
+async def copy(settings: Settings, arguments: dict[str, Any]) -> int:
+    """Into the database of the settings. Raises `Unusable`."""
+    source = store_of(config.read_database("--from", arguments["source"]), create=False)
+    node = node_of(settings, store_of(settings.database))
+    try:
+        await source.open(node.ids.fresh(), FORMAT)
+        await node.start(unfinished=True)
+        return await maintenance.copy(source, node)
+    finally:
+        await node.close()
+        await source.close()
+
+
+def work(command: str, settings: Settings, arguments: dict[str, Any]) -> Coroutine[Any, Any, int]:
+    if command == "serve":
+        return serve(settings)
+    return copy(settings, arguments) if command == "copy" else maintain(command, settings, arguments)
+
+
 def main() -> int:
     """Exit status: 0 done, 1 found wrong or broken, 2 a setting is wrong."""
-    purposes = {"serve": "serve the chat", **{name: purpose for name, (_, purpose) in MAINTENANCE.items()}}
+    purposes = {"serve": "serve the chat", "copy": "copy everything into another database, and go on there"}
+    purposes |= {name: purpose for name, (_, purpose) in MAINTENANCE.items()}
     given = vars(config.parser(purposes, ARGUMENTS).parse_args())
     command = given.pop("command") or "serve"
     settings = Settings(**config.read_options(given, os.environ))
+    named = "--database (CHAT_DATABASE)"
+    if command != "serve":
+        settings = replace(settings, broker=LOCAL)
+    if command == "copy":
+        named, settings = "--to", replace(settings, database=config.read_database("--to", given["target"]))
     logs.configure(settings.log)
-    work = serve(settings) if command == "serve" else maintain(command, settings, given)
     try:
-        return run(work)
+        return run(work(command, settings, given))
     except Unusable as error:
-        config.fail(f"--database (CHAT_DATABASE) is {without_password(settings.database)!r}: {error}")
+        config.fail(f"{named} is {without_password(settings.database)!r}: {error}")
     except StoreError as error:
-        database = without_password(settings.database)
-        config.fail(f"--database (CHAT_DATABASE) is {database!r}, and does not work: {error}", 1)
+        config.fail(f"{named} is {without_password(settings.database)!r}, and does not work: {error}", 1)
     except KeyboardInterrupt:
         return 130
     except Exception:

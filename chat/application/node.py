@@ -29,13 +29,14 @@ from chat.application.settings import Settings
 from chat.application.sweep import sweep
 from chat.application.turn import Turns
 from chat.domain.accounts import Server
-from chat.domain.errors import Refused
+from chat.domain.errors import Refused, Unusable
 from chat.domain.vocabulary import Command, Query
 from chat.logic.keys import SERVER
 from chat.logic.mediator import Tables
 from chat.logic.websocket import RESTARTING, come_back_in
 
 WAVE: Final = 200  # sockets told to come back at once
+UNFINISHED: Final = "copying:"  # how the epoch of a database begins that is being copied into
 
 log = structlog.get_logger(__name__)
 
@@ -101,9 +102,13 @@ class Node:
 
     # ---- life
 
-    async def start(self) -> None:
-        """Open the store and stand at the end of its log. Raises `Unusable`."""
+    async def start(self, *, unfinished: bool = False) -> None:
+        """Open the store and stand at the end of its log; one that is being copied into only if that is said. Raises
+        `Unusable`.
+        """
         info = await self.store.open(self.ids.fresh(), FORMAT)
+        if info.epoch.startswith(UNFINISHED) and not unfinished:
+            raise Unusable("A copy into this database was not finished: start `copy` again.")
         self.cursor.jump(info)
 
     async def needs_owner(self) -> bool:

@@ -158,6 +158,14 @@ def read_options(flags: Mapping[str, Any], environment: Mapping[str, str]) -> di
     return settings
 
 
+def read_database(flag: str, text: str) -> str:
+    """A database that is named beside the settings. Raises `SystemExit` as `read_options` does."""
+    try:
+        return _database(text)
+    except Wrong as wrong:
+        fail(f"{flag} is {without_password(text)!r}; allowed: {wrong}")
+
+
 def fail(sentence: str, status: int = 2) -> NoReturn:
     """One line, and the end."""
     print(f"chat: {sentence}", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from chat.application import health, node
+from chat.application import follower, node
 from chat.application.queue import Outcome
 from chat.domain.errors import Refused, Unavailable
 from chat.domain.messages import SendMessage
