@@ -2,11 +2,12 @@
 
 A test that needs a tool says so, `@pytest.mark.requires("rabbitmq")`, and is skipped where tests/run did not find it:
 
-    rabbitmq, postgresql, chromium, node
+    rabbitmq, postgresql, nginx, chromium, node
     cc          a C compiler
     faketime    libfaketime; CHAT_TEST_FAKETIME is its path
     netns       the right to make network namespaces: root's
     mount       the right to mount a tmpfs: root's, here or in `unshare -rm`
+    container   what builds and runs an image: debootstrap, buildah, podman and runc, and the right to: root's
 """
 
 import os
@@ -17,7 +18,9 @@ from hypothesis import settings
 
 from tests import canaries
 
-TOOLS = frozenset({"rabbitmq", "postgresql", "chromium", "node", "cc", "faketime", "netns", "mount"})
+TOOLS = frozenset(
+    {"rabbitmq", "postgresql", "nginx", "chromium", "node", "cc", "faketime", "netns", "mount", "container"}
+)
 
 # A shared machine may stall for longer than any deadline.
 settings.register_profile("chat", settings(), deadline=None)

@@ -36,14 +36,15 @@ class Doorbell:
         self._codec = codec
         self._presence = presence
         self._decoder: msgspec.json.Decoder[News] = msgspec.json.Decoder(News)
-        self._early: dict[int, list[Entry]] = {}  # by the first position of each
+        self._early: dict[int, tuple[str, list[Entry]]] = {}  # by the first position of each, with their log's epoch
 
     # ---- what is told
 
     def ring(self, entries: Sequence[Entry]) -> None:
         """A turn of this node is in the log."""
         if entries:
-            self._broker.ring(encode(LogGrew(entries[0].position, entries[-1].position, told(entries))))
+            first, last = entries[0].position, entries[-1].position
+            self._broker.ring(encode(LogGrew(self._cursor.epoch, first, last, told(entries))))
 
     # ---- what is heard
 
@@ -71,9 +72,10 @@ class Doorbell:
                 self._presence.hear_change(news)
 
     def _take_events(self, grew: LogGrew) -> None:
-        if grew.last <= self._cursor.position:
+        is_ours = grew.epoch == self._cursor.epoch
+        if is_ours and grew.last <= self._cursor.position:
             return
-        if grew.events is None:
+        if not is_ours or not grew.events:
             self._cursor.behind.set()
             return
         entries = [self._entry(position, told) for position, told in enumerate(grew.events, grew.first)]
@@ -88,23 +90,25 @@ class Doorbell:
         return Entry(position, Recorded(told.stream, told.seq, self._codec.event(encoded)), encoded)
 
     def _wait(self, entries: list[Entry]) -> None:
-        if not self._early:
-            asyncio.get_running_loop().call_later(SOON, self._give_up)
-        self._early[entries[0].position] = entries
+        first = entries[0].position
+        self._early[first] = self._cursor.epoch, entries
+        asyncio.get_running_loop().call_later(SOON, self._give_up, first)
         if len(self._early) > EARLY:
-            self._give_up()
+            self._give_up(first)
 
     def _take_early(self) -> None:
         """Those whose moment has come. One that begins before the cursor was taken in by another way, or in part."""
         for first in sorted(self._early):
             if first > self._cursor.position + 1:
                 break
-            self._cursor.take_in(self._early.pop(first))
+            epoch, entries = self._early.pop(first)
+            if epoch == self._cursor.epoch:
+                self._cursor.take_in(entries)
 
-    def _give_up(self) -> None:
-        """What is before those that wait did not come. They are read with it."""
+    def _give_up(self, first: int) -> None:
+        """What is before these did not come. All that wait are read with it."""
         self._take_early()
-        if self._early:
+        if first in self._early:
             self._early.clear()
             self._cursor.behind.set()
 

@@ -20,7 +20,7 @@ from chat.domain.log import TAIL, LogInfo
 from chat.logic.websocket import RESTARTING, come_back_in
 
 POLL: Final = 5.0  # seconds between two looks at the log for what nobody told
-ALONE: Final = 1.0  # the same, while no news can come
+ALONE: Final = 1.0  # the same, while no news can come, or when the last look failed
 FAR: Final = 20_000  # events behind the head that nobody is told one by one
 
 log = structlog.get_logger(__name__)
@@ -59,13 +59,17 @@ class Follower:
 
     async def run(self) -> None:
         """Until cancelled. Raises `Outdated`."""
+        has_failed = False
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._cursor.behind.wait(), ALONE if self._is_alone() else POLL)
+                pause = ALONE if has_failed or self._is_alone() else POLL
+                await asyncio.wait_for(self._cursor.behind.wait(), pause)
             self._cursor.behind.clear()
+            has_failed = True
             try:
                 await self.look()
                 self._looked_at = self._clock.seconds()
+                has_failed = False
             except StoreError as error:
                 log.warning("the log cannot be read", error=str(error))
             except Outdated:
@@ -82,7 +86,7 @@ class Follower:
             self._start_over(info, "the log is of another history now")
         elif info.head < before:
             await self._forsake(info)
-        elif info.head - before > FAR:
+        elif info.head - self._cursor.position > FAR:
             self._start_over(info, "this node is too far behind to tell what it missed")
         else:
             await self.catch_up()

@@ -6,7 +6,7 @@ is told when to come back.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -127,8 +127,8 @@ class Node:
         broker's, if it is to be listened to."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.turns.run())
-                tasks.create_task(self._follow())
+                tasks.create_task(self._until_outdated(self.turns.run))
+                tasks.create_task(self._until_outdated(self.follower.run))
                 tasks.create_task(self.health.probe())
                 tasks.create_task(self.presence.run())
                 tasks.create_task(sweep(self.hub, self.reading))
@@ -137,15 +137,15 @@ class Node:
                     tasks.create_task(self.broker.run(door))
                     tasks.create_task(self.publisher.run())
         except* Outdated:
-            self.draining = True
             log.error("a newer version has taken over the log: this node goes; start that version instead")
 
-    async def _follow(self) -> None:
+    async def _until_outdated(self, run: Callable[[], Awaitable[None]]) -> None:
+        """From then on nothing new is taken, and the turns refuse what waits."""
         try:
-            await self.follower.run()
+            await run()
         except Outdated:
             self.draining = True
-            await self.turns.idle()  # the turns refuse what waits
+            await self.turns.idle()
             raise
 
     async def drain(self, within: float) -> None:

@@ -33,6 +33,7 @@ class Presence:
         self._elsewhere: presence.Elsewhere = {}
         self._announced: frozenset[str] = frozenset()
         self._announce_at = clock.seconds()
+        self._has_left = False
 
     async def run(self) -> None:
         while True:
@@ -59,6 +60,8 @@ class Presence:
 
     def announce(self) -> None:
         """To the other nodes: who came and went, and now and then all who are here."""
+        if self._has_left:
+            return
         here = frozenset(self._hub.accounts)
         now = self._clock.seconds()
         if now >= self._announce_at:
@@ -69,7 +72,8 @@ class Presence:
         self._announced = here
 
     def leave(self) -> None:
-        """Nobody is here any more."""
+        """Nobody is here any more, whoever lingers."""
+        self._has_left = True
         self._ring(Connected(self._name, ()))
 
     def meet(self) -> None:

@@ -20,6 +20,7 @@ from chat.domain.log import Entry
 from chat.domain.programs import Publication
 from chat.domain.rooms import Room
 from chat.domain.vocabulary import RoomEvent
+from chat.logic.doors import UNREADABLE
 from chat.logic.publishing import publication
 
 SLICE: Final = 200  # events that are published at once, between turns
@@ -46,8 +47,12 @@ class Publisher:
         """Until cancelled; then another may lead at once."""
         try:
             while True:
-                with suppress(StoreError, Refused):  # what is not published is tried again
+                try:
                     await self._take_part()
+                except (StoreError, Refused):
+                    pass  # what is not published is tried again
+                except UNREADABLE:  # of a newer version, or damaged: looking at the log tells
+                    self._cursor.behind.set()
                 await asyncio.sleep(ASK)
         finally:
             await self._resign()
@@ -99,7 +104,11 @@ class Publisher:
         await asyncio.sleep(GATHER)
 
     async def _public(self, entries: list[Entry]) -> list[Publication]:
-        """Raises `Refused` `unavailable`."""
+        """Of rooms that this node knows by then: one that it has not heard of is no direct one yet. Raises `Refused`
+        `unavailable`.
+        """
+        if entries:
+            await self._cursor.reach_written(entries[-1].position)
         of_rooms = [entry for entry in entries if isinstance(entry.record.event, RoomEvent)]
         names = dict.fromkeys(entry.record.stream for entry in of_rooms)
         states = await self._reading.consult(lambda context: context.look_all(list(names), Room))

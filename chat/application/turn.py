@@ -126,8 +126,12 @@ class Turns:
     async def _one_by_one(self, batch: Sequence[Waiting], error: Poisoned) -> None:
         """What breaks a turn, or is rejected by the store, is found by itself; the rest does not suffer."""
         if len(batch) > 1:
-            for waiting in batch:
-                await self.turn([waiting])
+            for index, waiting in enumerate(batch):
+                try:
+                    await self.turn([waiting])
+                except Outdated:
+                    self._refuse(batch[index + 1 :])
+                    raise
         else:
             log.error("a command breaks its turn", kind=type(batch[0].command).__name__, error=str(error))
             self._reply(batch[0], Refused("internal"))

@@ -14,8 +14,10 @@ class Told(Struct, frozen=True, array_like=True):
 
 
 class LogGrew(Struct, frozen=True, tag=snake_case):
-    """A turn was committed, from the position `first` to `last`. Without events, they are to be read."""
+    """A turn was committed to the log of this epoch, from the position `first` to `last`. Without events, they are to
+    be read."""
 
+    epoch: str
     first: int
     last: int
     events: tuple[Told, ...] | None = None

@@ -15,9 +15,9 @@ from chat.application.settings import Settings
 from chat.domain.accounts import Register
 from chat.domain.errors import StoreError
 from chat.domain.log import Begun, Loaded, LogRow, Row, Rows, Writes
+from chat.domain.programs import Publication
 from chat.domain.rooms import CreateRoom
 from chat.domain.vocabulary import Command
-from chat.infra.brokers.local import LocalBroker
 from chat.infra.hub import Bundle, Hub
 from chat.infra.stores.memory import Memory, MemoryStore
 from chat.logic.mediator import Tables
@@ -141,6 +141,33 @@ class FaultyStore(MemoryStore):
         return await super().read_stream(stream, after, upto, limit)
 
 
+class FakeBroker:
+    """Keeps what is rung until the test hands it on, and takes as many publications as the test lets it."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.rung: list[bytes] = []
+        self.published: list[Publication] = []
+        self.takes = 1_000_000
+        self.gate: asyncio.Event | None = None  # publishing stands there
+        self.publishing = 0
+
+    async def run(self, listener: Any) -> None:
+        await asyncio.Event().wait()
+
+    def ring(self, news: bytes) -> None:
+        self.rung.append(news)
+
+    async def publish(self, publications: Sequence[Publication]) -> int:
+        self.publishing += 1
+        if self.gate:
+            await self.gate.wait()
+        taken = publications[: self.takes]
+        self.published += taken
+        self.takes -= len(taken)
+        return len(taken)
+
+
 class FakeWire:
     """A connection whose peer is the test: `frames` is what it was sent."""
 
@@ -202,11 +229,12 @@ class World:
         self.hub = Hub()
         self.clock = FakeClock()
         self.tokens = PlainTokens()
+        self.broker = FakeBroker()
         self.node = Node(
             tables,
             Settings(**{"database": "memory:", "registration": "open", "rate": 0, **settings}),
             self.store,
-            broker=LocalBroker(),
+            broker=self.broker,
             hub=self.hub,
             clock=self.clock,
             ids=CountedIds(ids),
@@ -260,6 +288,21 @@ class World:
         wish = CreateRoom(id=self.node.ids.fresh(), title="Tea", kind="private", members=members)
         return str((await self.do(owner, wish))["room"])
 
+    def news(self) -> list[bytes]:
+        """What it has rung since this was called last."""
+        rung, self.broker.rung = self.broker.rung, []
+        return rung
+
+    def hear(self, *news: bytes) -> None:
+        for each in news:
+            self.node.doorbell.hear(each)
+
+    def enter(self, account: str, *rooms: str) -> FakeWire:
+        """A socket of the account's first session, that hears of these rooms."""
+        wire = FakeWire()
+        self.hub.enter(wire, account, account, dict.fromkeys(rooms, 0)).admit(b'{"type":"hello"}')
+        return wire
+
     def forget(self) -> None:
         """As if everything at hand had been trimmed."""
         self.node.cache.clear()
@@ -268,6 +311,15 @@ class World:
 async def world(store: MemoryStore | None = None, tables: Tables = TABLES, **settings: Any) -> World:
     made = World(store, tables, **settings)
     await made.node.start()
+    return made
+
+
+async def worlds(number: int = 2, **settings: Any) -> list[World]:
+    """Nodes on one log, none of which hears of the others unless it is told."""
+    memory = Memory()
+    made = [World(FaultyStore(memory), ids="abc"[index], **settings) for index in range(number)]
+    for each in made:
+        await each.node.start()
     return made
 
 

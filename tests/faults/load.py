@@ -58,6 +58,9 @@ class Client:
         self.hints: list[float] = []  # seconds that it was asked to stay away, and did
         self.resets: list[dict[str, Any]] = []
         self.latencies: list[float] = []
+        self.refused_after: list[float] = []  # seconds from a command to its refusal
+        self.silence = 0.0  # seconds, the longest between two messages that it heard
+        self._heard_at = 0.0
         self.last: dict[str, int] = {}  # the seq known of each room
         self.websocket: ClientConnection | None = None
         self.dial = dial
@@ -187,12 +190,15 @@ class Client:
 
     async def _refused(self, heard: dict[str, Any]) -> None:
         self.history.refused.append(heard)
+        self.refused_after.append(time.monotonic() - self._sent_at[heard["id"]] if "id" in heard else 0.0)
         assert heard["code"] in AGAIN, heard
         if name := heard.get("id"):
             await asyncio.sleep(0.01)
             self._again.append(self._unanswered[name])
 
     def _event(self, room: str, seen: Seen) -> None:
+        before, self._heard_at = self._heard_at, time.monotonic()
+        self.silence = max(self.silence, self._heard_at - (before or self._heard_at))
         if room in self._aside and seen.seq > self._hello[room]:
             self._aside[room].append(seen)
         else:
@@ -229,9 +235,9 @@ class Client:
             self.websocket.transport.abort()
 
 
-def crowd(address: str, people: int, rooms: int, seed: int, **options: Any) -> list[Client]:
+def crowd(address: str, people: int, rooms: int, seed: int, names: str = "client", **options: Any) -> list[Client]:
     """So many clients, all in the same rooms."""
-    accounts = [register(address, f"client{number}") for number in range(people)]
+    accounts = [register(address, f"{names}{number}") for number in range(people)]
     for number in range(rooms):
         room = accounts[0].do("create_room", title=f"Room {number}", kind="public")["room"]
         for account in accounts[1:]:
@@ -266,18 +272,18 @@ async def until(holds: Callable[[], bool], what: str, within: float = 30) -> Non
         await asyncio.sleep(0.01)
 
 
-async def settle(clients: Sequence[Client]) -> None:
-    """Stop sending, and wait until everybody has all answers and knows of everything."""
+async def settle(clients: Sequence[Client], read_heads: Callable[[], dict[str, int]] | None = None) -> None:
+    """Stop sending, and wait until everybody has all answers and knows of everything: up to the last seq of each room,
+    as the first client is told it, where nobody knows better."""
     for client in clients:
         client.sending = False
     await until(lambda: all(client.is_answered for client in clients), "every answer")
-    heads = {room["id"]: room["seq"] for room in await asyncio.to_thread(_rooms, clients[0])}
+    heads = await asyncio.to_thread(read_heads or (lambda: _heads(clients[0])))
     await until(lambda: all(client.is_answered and client.last == heads for client in clients), "everybody to catch up")
 
 
-def _rooms(client: Client) -> list[dict[str, Any]]:
-    rooms: list[dict[str, Any]] = client.account.ask("list_rooms")["rooms"]
-    return rooms
+def _heads(client: Client) -> dict[str, int]:
+    return {room["id"]: room["seq"] for room in client.account.ask("list_rooms")["rooms"]}
 
 
 def read_pages(account: Account, rooms: Collection[str]) -> dict[str, list[Sent]]:
@@ -297,7 +303,11 @@ def _pages(account: Account, room: str) -> Iterable[Sent]:
 async def demand_all(clients: Sequence[Client], file: Path, folder: Path) -> Verdict:
     """The whole judgement, at rest: the log, the pages, and what everybody heard."""
     await settle(clients)
-    stored = read_log(file)
+    return await demand_of(clients, read_log(file), folder)
+
+
+async def demand_of(clients: Sequence[Client], stored: Stored, folder: Path) -> Verdict:
+    """The same of a log that was read already."""
     pages = await asyncio.to_thread(read_pages, clients[0].account, list(stored.log))
     histories = [client.history for client in clients]
     return demand(histories, Stored(stored.log, pages, stored.positions), folder)

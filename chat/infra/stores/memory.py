@@ -149,6 +149,8 @@ class Memory:
         self.fold = Fold()
         self.anew: Fold | None = None
         self.lock = asyncio.Lock()
+        self.published = 0
+        self.leader: MemoryStore | None = None
 
     def open(self, epoch: str, form: int) -> None:
         epoch, found = self.info or (epoch, form)
@@ -200,7 +202,8 @@ class Memory:
 
 
 class MemoryStore:
-    """Satisfies `chat.application.ports.Store`, for one node. Opened again, its memory has what it had."""
+    """Satisfies `chat.application.ports.Store`. Opened again, its memory has what it had; nodes of one process may share
+    one, each with a store of its own."""
 
     def __init__(self, memory: Memory | None = None) -> None:
         self.memory = memory or Memory()
@@ -212,6 +215,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         await self.abandon()
+        await self.resign()
         self.memory.anew = None
 
     # A turn.
@@ -267,6 +271,22 @@ class MemoryStore:
 
     async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
         return [self.memory.fold.find(self.memory.log, one) for one in rows]
+
+    # The stream for other programs.
+
+    async def lead(self) -> int | None:
+        self.memory.about()
+        self.memory.leader = self.memory.leader or self
+        return self.memory.published if self.memory.leader is self else None
+
+    async def mark_published(self, position: int) -> None:
+        if self.memory.leader is not self:
+            raise Unavailable("this node does not lead")
+        self.memory.published = max(self.memory.published, position)
+
+    async def resign(self) -> None:
+        if self.memory.leader is self:
+            self.memory.leader = None
 
     # Maintenance.
 

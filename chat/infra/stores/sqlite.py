@@ -161,6 +161,18 @@ class SqliteStore:
         session = self._searcher if any(isinstance(each, Holding) for each in rows) else self._finder
         return await session.run(work.snapshot, work.find, rows)
 
+    # The stream for other programs. There is one process, and it leads.
+
+    async def lead(self) -> int | None:
+        return await self._reader.run(work.read_published)
+
+    async def mark_published(self, position: int) -> None:
+        async with self._turn:
+            await self._writer.finish(work.transaction, work.mark_published, position)
+
+    async def resign(self) -> None:
+        """The next process leads when it has the file."""
+
     # Maintenance.
 
     async def read_info(self) -> LogInfo:

@@ -3,18 +3,16 @@
 import re
 import sqlite3
 from collections.abc import Sequence
-from typing import Final
 
 from chat.domain.log import AnswerRow, ListedRow, StateRow, WordsRow
 from chat.infra.stores import sqlite_statements as say
-from chat.infra.stores.sqlite_statements import Batch, anew, change
+from chat.infra.stores.sql import FOLDED, anew
+from chat.infra.stores.sqlite_statements import Batch, change
 from chat.infra.stores.sqlite_work import ask, quoted
-
-FOLDED: Final = ("states", "words", "listed")
 
 
 def write_epoch(connection: sqlite3.Connection, epoch: str) -> None:
-    connection.execute("UPDATE log_info SET epoch = ?", (epoch,))
+    connection.execute(say.WRITE_EPOCH, (epoch,))
 
 
 def tables(connection: sqlite3.Connection) -> list[str]:

@@ -58,6 +58,10 @@ MIGRATIONS: Final = (
         UNIQUE (list, label, key)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE published (position INTEGER NOT NULL) STRICT;
+    INSERT INTO published VALUES (0);
+    """,
 )
 
 WRITER: Final = """

@@ -17,6 +17,9 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.json import decode
 
+from chat.infra.stores import sql
+from chat.infra.stores.sql import Lookup, Put, Select
+
 LENGTHS: Final = (1, 8, 64, 512)  # of a VALUES list
 
 
@@ -75,75 +78,72 @@ def unpack(packets: Sequence[Any]) -> Iterator[list[Any]]:
             start = end
 
 
-def anew(sql: str) -> str:
-    """The same of the tables that a rebuild fills."""
-    for table in ("states", "words", "listed", "vocabulary"):
-        sql = sql.replace(f" {table}", f" {table}_new")
-    return sql
+def select(one: Select) -> str:
+    return packed(*one)
+
+
+def lookup(one: Lookup) -> Batch:
+    """What is `given` comes first, and the order is kept when the rows are packed."""
+    source = one.found.source.replace("given JOIN", "given CROSS JOIN")
+    return Batch(one.given, packed(one.found.columns, one.found.blob, f"{source} LIMIT -1"))
+
+
+def batch(one: sql.Batch) -> Batch:
+    text = one.sql.replace("given JOIN", "given CROSS JOIN")
+    for verb in ("INSERT", "UPDATE"):
+        text = text.replace(f"{verb} ", f"{verb} OR ROLLBACK ", 1)
+    return Batch(one.given, text)
+
+
+def put(one: Put) -> Batch:
+    return Batch(one.columns, f"REPLACE INTO {one.table} SELECT * FROM given")  # noqa: S608
 
 
 # A turn.
 
-INFO = "SELECT epoch, format, (SELECT ifnull(max(position), 0) FROM log) FROM log_info"
-HEAD = "SELECT ifnull(max(position), 0) FROM log"
-LOG = packed("position, stream, seq, about", "event", "log WHERE position > ? ORDER BY position LIMIT ?")
-STREAM = packed(
-    "position, stream, seq, about",
-    "event",
-    "log WHERE stream = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-)
-ANSWERED = Batch("actor, id", packed("actor, id", "answer", "given CROSS JOIN answered USING (actor, id) LIMIT -1"))
-SNAPSHOTS = Batch("key", packed("key, seq, format", "state", "given CROSS JOIN states USING (key) LIMIT -1"))
-TAILS = Batch(
-    "stream, after",
-    packed(
-        "position, stream, seq, about",
-        "event",
-        "given CROSS JOIN log USING (stream) WHERE seq > after ORDER BY position LIMIT -1",
-    ),
-)
-ABOUT = Batch(
-    "about",
-    packed(
-        "position, stream, seq, about",
-        "event",
-        "given CROSS JOIN log USING (about) ORDER BY position LIMIT -1",
-    ),
-)
-FIRST_ABOUT = Batch("about", "SELECT about, min(position) FROM given CROSS JOIN log USING (about) GROUP BY about")
+INFO: Final = sql.INFO
+HEAD: Final = sql.HEAD
+LOG: Final = select(sql.LOG)
+STREAM: Final = select(sql.STREAM)
+ANSWERED: Final = lookup(sql.ANSWERED)
+SNAPSHOTS: Final = lookup(sql.SNAPSHOTS)
+TAILS: Final = lookup(sql.TAILS)
+ABOUT: Final = lookup(sql.ABOUT)
+FIRST_ABOUT: Final = batch(sql.FIRST_ABOUT)
 
-APPEND = Batch("position, stream, seq, about, event", "INSERT OR ROLLBACK INTO log SELECT * FROM given")
-ERASE = Batch(
-    "position, event",
-    "UPDATE OR ROLLBACK log SET event = given.event FROM given WHERE log.position = given.position",
-)
-ANSWER = Batch("actor, id, answer", "INSERT OR ROLLBACK INTO answered (actor, id, answer) SELECT * FROM given")
-PUT_STATES = Batch("key, seq, format, state", "REPLACE INTO states SELECT * FROM given")
+APPEND: Final = batch(sql.APPEND)
+ERASE: Final = batch(sql.ERASE)
+ANSWER: Final = batch(sql.ANSWER)
+PUT_STATES: Final = put(sql.PUT_STATES)
+LIST: Final = put(sql.LIST)
+UNLIST: Final = batch(sql.UNLIST)
 # An index without content is told what to forget.
-DROP_WORDS = Batch("position, held", "INSERT INTO words(words, rowid, held) SELECT 'delete', * FROM given")
-PUT_WORDS = Batch("position, held", "INSERT INTO words(rowid, held) SELECT * FROM given")
-LIST = Batch("list, key, label", "REPLACE INTO listed SELECT * FROM given")
-UNLIST = "DELETE FROM listed WHERE list = ? AND key = ?"
+DROP_WORDS: Final = Batch("position, held", "INSERT INTO words(words, rowid, held) SELECT 'delete', * FROM given")
+PUT_WORDS: Final = Batch("position, held", "INSERT INTO words(rowid, held) SELECT * FROM given")
 
 # Rows for queries.
 
-RANGE = packed("key", "state", "states WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?")
-RANGE_NEWEST = packed("key", "state", "states WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT ?")
-HOLDING = packed(
+RANGE: Final = select(sql.RANGE)
+RANGE_NEWEST: Final = select(sql.RANGE_NEWEST)
+LISTED: Final = sql.LISTED
+HOLDING: Final = packed(
     "key, position",
     "state",
     "words CROSS JOIN log ON position = words.rowid CROSS JOIN states ON key = about"
     " WHERE words MATCH ? AND words.rowid < ? ORDER BY words.rowid DESC LIMIT ?",
 )
-LISTED = """
-    SELECT key FROM listed WHERE list = ? AND instr(label, ?) AND (label, key) > (?, ?)
-    ORDER BY label, key LIMIT ?"""
+
+# Publishing.
+
+PUBLISHED: Final = sql.PUBLISHED
+MARK_PUBLISHED: Final = sql.MARK_PUBLISHED
 
 # Maintenance.
 
-READ_STATES = packed("key, seq, format", "state", "states WHERE key > ? ORDER BY key LIMIT ?")
-READ_ANSWERS = packed("actor, id", "answer", "answered WHERE (id, actor) > (?, ?) ORDER BY id, actor LIMIT ?")
-READ_LISTED = "SELECT list, key, label FROM listed WHERE (list, key) > (?, ?) ORDER BY list, key LIMIT ?"
+WRITE_EPOCH: Final = sql.WRITE_EPOCH
+READ_STATES: Final = select(sql.READ_STATES)
+READ_ANSWERS: Final = select(sql.READ_ANSWERS)
+READ_LISTED: Final = sql.READ_LISTED
 # The vocabulary can be entered at a word, not amid the positions of one: the index itself can.
-READ_WORD = "SELECT ?, rowid FROM words WHERE words MATCH ? AND rowid > ? ORDER BY rowid LIMIT ?"
-READ_WORDS = "SELECT term, doc FROM vocabulary WHERE term >= ? ORDER BY term LIMIT ?"
+READ_WORD: Final = "SELECT ?, rowid FROM words WHERE words MATCH ? AND rowid > ? ORDER BY rowid LIMIT ?"
+READ_WORDS: Final = "SELECT term, doc FROM vocabulary WHERE term >= ? ORDER BY term LIMIT ?"

@@ -2,6 +2,7 @@
 beside it. Each is a plain function of a connection; who rolls back after an error is the session.
 """
 
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, assert_never
@@ -28,6 +29,7 @@ from chat.infra.stores import sqlite_statements as say
 from chat.infra.stores.sqlite_statements import change, execute, unpack
 
 EVERY: Final = 2**63 - 1  # behind every position
+WORD: Final = re.compile(r"[\w:.\-\x80-\U0010ffff]+", re.ASCII)  # what the index takes for one; nothing else is in it
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -135,8 +137,12 @@ def file_words(connection: sqlite3.Connection, words: Sequence[WordsRow]) -> Non
 
 def put_listed(connection: sqlite3.Connection, listed: Sequence[ListedRow]) -> None:
     last = {(row.list, row.key): row for row in listed}
-    connection.executemany(say.UNLIST, [where for where, row in last.items() if row.label is None])
+    change(connection, say.UNLIST, [where for where, row in last.items() if row.label is None])
     change(connection, say.LIST, [row for row in last.values() if row.label is not None])
+
+
+def mark_published(connection: sqlite3.Connection, position: int) -> None:
+    connection.execute(say.MARK_PUBLISHED, (position, position))
 
 
 def probe(connection: sqlite3.Connection) -> None:
@@ -157,6 +163,11 @@ def read_info(connection: sqlite3.Connection) -> LogInfo:
 def read_head(connection: sqlite3.Connection) -> int:
     [[head]] = connection.execute(say.HEAD).fetchall()
     return int(head)
+
+
+def read_published(connection: sqlite3.Connection) -> int:
+    [[position]] = connection.execute(say.PUBLISHED).fetchall()
+    return int(position)
 
 
 def read_log(connection: sqlite3.Connection, after: int, limit: int) -> list[LogRow]:
@@ -190,13 +201,17 @@ def find_range(connection: sqlite3.Connection, rows: Range) -> list[Row]:
 
 
 def find_holding(connection: sqlite3.Connection, rows: Holding) -> list[Row]:
-    groups = [(word,) for word in rows.words] + list(rows.among)
+    groups = [" OR ".join(map(quoted, filter(WORD.fullmatch, group))) for group in groups_of(rows)]
     if not groups or not all(groups):
         return []
-    match = " AND ".join("(" + " OR ".join(map(quoted, group)) + ")" for group in groups)
+    match = " AND ".join(f"({group})" for group in groups)
     before = EVERY if rows.before is None else rows.before
     found = ask(connection, say.HOLDING, match, before, rows.limit)
     return [Row(key, state, position) for key, position, state in found]
+
+
+def groups_of(rows: Holding) -> list[tuple[str, ...]]:
+    return [*((word,) for word in rows.words), *rows.among]
 
 
 def quoted(word: str) -> str:

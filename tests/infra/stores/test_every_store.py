@@ -79,7 +79,7 @@ async def test_a_stream_is_read_behind_one_seq_and_up_to_another(store: Store) -
 
 
 async def test_a_turn_finds_the_head_the_format_and_nothing_else_in_an_empty_log(store: Store) -> None:
-    assert await store.begin(0, [("a", "1")], []) == (0, 1, (), {}, Loaded(0, {}))
+    assert await store.begin(0, [("a", "1")], []) == (LogInfo("epoch", 1, 0), (), {}, Loaded(0, {}))
 
 
 async def test_a_turn_finds_the_tail_behind_its_cursor(store: Store) -> None:
@@ -163,7 +163,7 @@ async def test_a_turn_waits_for_the_one_before(store: Store) -> None:
     await asyncio.sleep(0.02)
     assert not second.done()
     await store.commit(Writes(log=(event(1),)))
-    assert (await second).head == 1
+    assert (await second).info.head == 1
 
 
 async def test_a_turn_cancelled_while_it_waits_does_not_keep_the_lock(store: Store) -> None:
@@ -263,6 +263,44 @@ async def test_an_erased_event_is_changed_where_it_stands(store: Store) -> None:
     assert [row.event for row in await store.read_log(0, 10)] == [b"gone", sent(2).event, b"too", b"even"]
     await store.begin(4, [], [])
     assert [row.event for row in await store.read_about([key(1)])] == [b"gone", b"too"]
+
+
+# The stream for other programs.
+
+
+async def test_who_leads_is_told_what_was_published_and_it_never_goes_back(store: Store) -> None:
+    assert await store.lead() == 0
+    await store.mark_published(7)
+    assert await store.lead() == 7
+    await store.mark_published(5)
+    assert await store.lead() == 7
+
+
+async def test_what_was_published_is_known_to_the_next_who_leads(store: Store) -> None:
+    await store.lead()
+    await store.mark_published(3)
+    await store.resign()
+    await store.close()
+    await store.open("epoch", 1)
+    assert await store.lead() == 3
+
+
+async def test_to_resign_is_never_wrong(store: Store) -> None:
+    await store.resign()
+    assert await store.lead() == 0
+    await store.resign()
+    await store.resign()
+    assert await store.lead() == 0
+
+
+async def test_what_is_published_is_marked_beside_a_turn_or_after_it(store: Store) -> None:
+    await store.lead()
+    await store.begin(0, [], [])
+    marking = asyncio.create_task(store.mark_published(1))
+    await asyncio.sleep(0.02)
+    await store.abandon()
+    await asyncio.wait_for(marking, 5)
+    assert await store.lead() == 1
 
 
 # States.

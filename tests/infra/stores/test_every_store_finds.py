@@ -97,6 +97,24 @@ async def test_a_word_of_any_script_is_found_and_no_other(store: Store, word: st
     assert await hits(store, word) == [2]
 
 
+QUOTES = ["'", "''", "\\", "it's", "a\\'b", '"', '"a"']
+OPERATORS = ["a:b", "a:1A", ":*", "&", "|", "!", "a&b", "(", "<->", "%", "?", "$1"]
+
+
+@pytest.mark.parametrize("word", [*QUOTES, *OPERATORS, "x" * 500])
+async def test_a_search_for_any_word_says_nothing_else(store: Store, word: str) -> None:
+    """What it holds is never taken for an operator."""
+    await say(store, "it s a b x 1 A and or not near")
+    assert await hits(store, word, "none") == await hits(store, "none", among=((word, "more"),)) == []
+    assert await hits(store, "it", among=((word, "near"),)) == [1]
+
+
+async def test_the_empty_word_is_found_nowhere(store: Store) -> None:
+    await say(store, "red")
+    assert await hits(store, "") == await hits(store, "red", "") == await hits(store, "red", among=(("",),)) == []
+    assert await hits(store, "red", among=(("", "red"),)) == [1]
+
+
 async def test_a_tag_of_any_id_is_one_word(store: Store) -> None:
     await say(store, "room:a-b.c_d author:x", "room:a-b.c author:x-y")
     assert await hits(store, "room:a-b.c") == [2]

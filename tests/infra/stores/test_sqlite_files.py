@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from chat.domain.errors import Unavailable, Unusable
+from chat.domain.log import LogInfo
 from chat.infra.stores import sqlite_file
 from chat.infra.stores import sqlite_schema as schema
 from chat.infra.stores.sqlite import SqliteStore
+from chat.infra.stores.sqlite_copy import APPLICATION
 from tests.infra.stores.files import content, fill, modes, opened, refusal, spoil
-from tests.infra.stores.given import everything, say
+from tests.infra.stores.given import everything, say, sent
 
 
 async def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
@@ -177,7 +179,7 @@ async def test_an_older_file_is_copied_and_brought_up_to_date(path: Path, monkey
         await say(store, "hello")
         before = await everything(store)
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, NEWER))
-    copied = path.with_name("chat.db.before-v2")
+    copied = path.with_name(f"chat.db.before-v{len(schema.MIGRATIONS)}")
     assert "older version" in await refusal(path, read_only=True)
     async with opened(path) as store:
         assert (await store.read_states("", 9))[0].format == 2
@@ -188,6 +190,26 @@ async def test_an_older_file_is_copied_and_brought_up_to_date(path: Path, monkey
     async with opened(copied) as store:
         assert await everything(store) == before
     assert not [name for name in modes(path.parent) if "part" in name]
+
+
+async def test_a_file_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(schema.MIGRATIONS[0])
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("INSERT INTO log_info VALUES ('first', 1)")
+        connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?)", sent(1))
+        connection.commit()
+    assert "older version" in await refusal(path, read_only=True)
+    async with opened(path) as store:
+        assert await store.read_info() == LogInfo("first", 1, 1)
+        assert await store.read_log(0, 9) == [sent(1)]
+        assert await store.lead() == 0
+        await store.mark_published(1)
+    with closing(sqlite3.connect(path.with_name("chat.db.before-v2"))) as copied:
+        assert copied.execute("PRAGMA user_version").fetchall() == [(1,)]
+    async with opened(path) as store:
+        assert await store.lead() == 1
 
 
 async def test_a_new_file_needs_no_copy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ async def main():
     ended = asyncio.ensure_future(asyncio.to_thread(sys.stdin.read))
     while not ended.done():
         await say(store, "hello")
-        assert (await store.load([])).position == (await store.begin(0, [], [])).head
+        assert (await store.load([])).position == (await store.begin(0, [], [])).info.head
         await store.abandon()
     print((await store.read_info()).head, flush=True)
     await store.close()

@@ -12,6 +12,7 @@ import pytest
 
 from chat.domain.errors import Poisoned, Unavailable
 from chat.domain.log import AnswerRow, Holding, ListedRow, LogRow, StateRow, Writes
+from chat.infra.stores import sqlite_schema as schema
 from chat.infra.stores import sqlite_session
 from chat.infra.stores import sqlite_work as work
 from chat.infra.stores.sqlite import SqliteStore
@@ -73,7 +74,7 @@ async def test_a_file_that_has_become_something_else_is_unavailable_and_what_is_
             await store.begin(0, [], [])
         with pytest.raises(Unavailable, match="newer version"):
             await store.read_info()
-        version(1)
+        version(len(schema.MIGRATIONS))
         await say(store, "next")
 
 

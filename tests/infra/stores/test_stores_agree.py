@@ -22,7 +22,7 @@ from chat.domain.log import (
     Writes,
 )
 from chat.infra.stores.memory import MemoryStore
-from chat.infra.stores.sqlite import SqliteStore
+from tests.infra.stores.conftest import POSTGRESQL, new_store
 from tests.infra.stores.given import everything, key
 
 ROOMS = ("a", "b", "ü")
@@ -94,9 +94,10 @@ async def outcome(store: Store, after: int, writes: Writes) -> tuple[Any, ...]:
     return begun, about, "committed"
 
 
+@pytest.mark.parametrize("kind", ["sqlite", POSTGRESQL])
 @pytest.mark.parametrize("seed", range(12))
-async def test_whatever_happens_the_stores_agree(tmp_path: Path, seed: int) -> None:
-    measure, other = MemoryStore(), SqliteStore(tmp_path / "chat.db")
+async def test_whatever_happens_the_stores_agree(tmp_path: Path, seed: int, kind: str) -> None:
+    measure, other = MemoryStore(), new_store(kind, tmp_path)
     chance = Chance(seed)
     await measure.open("epoch", 1)
     await other.open("epoch", 1)
