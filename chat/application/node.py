@@ -70,7 +70,7 @@ class Node:
         self.cache = Cache(tables, self.codec)
         self.cursor = Cursor(self.cache, hub)
         self.reading = Reading(tables, self.cache, self.cursor, store, clock, self._knowledge)
-        self.presence = Presence(ids.fresh(), hub, broker, clock, self.reading.context)
+        self.presence = Presence(ids.fresh(), hub, broker, clock, self.reading)
         self.doorbell = Doorbell(broker, self.cursor, self.codec, self.presence)
         self.follower = Follower(self.cursor, self.codec, store, hub, clock, lambda: broker.is_away, ids.fresh)
         self.turns = Turns(

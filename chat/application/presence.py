@@ -1,12 +1,16 @@
 """Who is here, and who types: told to the sockets of this node and to the other nodes, and kept nowhere."""
 
 import asyncio
-from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from chat.application.buckets import Buckets
 from chat.application.codec import encode
 from chat.application.ports import Broker, Clock, Hub
+from chat.application.reading import Reading
+from chat.domain.accounts import Account
+from chat.domain.errors import Refused
 from chat.domain.frames import PresenceTold, TypingTold
 from chat.domain.news import Connected, ConnectedChanged, News, SomebodyTypes
 from chat.domain.rooms import Room
@@ -16,20 +20,21 @@ from chat.logic.mediator import Context
 from chat.logic.rates import TYPING
 
 TICK: Final = 1.0  # seconds for which comings and goings are gathered
+AT_ONCE: Final = 200  # accounts that are looked for in the store, where they are not at hand
 ANNOUNCE: Final = 10.0  # seconds after which a node says anew who all is connected to it
 
 
 class Presence:
-    """`context` gives the states at hand: what is told is told of these. `name` is this node's."""
+    """`name` is this node's."""
 
-    def __init__(self, name: str, hub: Hub, broker: Broker, clock: Clock, context: Callable[[], Context]) -> None:
+    def __init__(self, name: str, hub: Hub, broker: Broker, clock: Clock, reading: Reading) -> None:
         self.seen: presence.Seen = {}
         self._name = name
         self._typing = Buckets(TYPING, clock)
         self._hub = hub
         self._broker = broker
         self._clock = clock
-        self._context = context
+        self._reading = reading
         self._elsewhere: presence.Elsewhere = {}
         self._announced: frozenset[str] = frozenset()
         self._announce_at = clock.seconds()
@@ -39,7 +44,7 @@ class Presence:
         while True:
             await asyncio.sleep(TICK)
             self.announce()
-            self.tell()
+            await self.tell()
 
     # ---- typing
 
@@ -96,18 +101,26 @@ class Presence:
 
     # ---- who came and went
 
-    def tell(self) -> None:
-        """Who came and went since this was called last."""
+    async def tell(self) -> None:
+        """Who came and went since this was called last, as far as is known which rooms they are in."""
         now = self._clock.seconds()
         self._elsewhere = presence.expired(self._elsewhere, now)
         connected = presence.everywhere(self._hub.accounts, self._elsewhere)
         self.seen, online, offline = presence.tick(self.seen, connected, now)
+        with suppress(Refused):
+            await self._look_for(online + offline)
         for told in self._told(online, offline):
             self._hub.say_room(told.room, [encode(told)])
 
+    async def _look_for(self, accounts: list[str]) -> None:
+        """Those of other nodes are not at hand. Raises `Refused` `unavailable`."""
+        for start in range(0, len(accounts), AT_ONCE):
+            keys = [account_key(account) for account in accounts[start : start + AT_ONCE]]
+            await self._reading.consult(partial(_look_at, keys))
+
     def _told(self, online: list[str], offline: list[str]) -> list[PresenceTold]:
-        """One frame for each small room in which something changed."""
-        context = self._context()
+        """One frame for each small room in which something changed. The rooms of those who are here are at hand."""
+        context = self._reading.context()
         came: dict[str, list[str]] = {}
         went: dict[str, list[str]] = {}
         for accounts, rooms in ((online, came), (offline, went)):
@@ -115,6 +128,10 @@ class Presence:
                 for room in _small_rooms(account, context):
                     rooms.setdefault(room, []).append(account)
         return [PresenceTold(room, tuple(came.get(room, ())), tuple(went.get(room, ()))) for room in came | went]
+
+
+def _look_at(keys: list[str], context: Context) -> None:
+    context.look_all(keys, Account)
 
 
 def _small_rooms(account: str, context: Context) -> list[str]:

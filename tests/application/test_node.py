@@ -137,7 +137,7 @@ async def test_what_nobody_told_of_is_found_by_looking(monkeypatch: pytest.Monke
 
 async def tick(here: World) -> None:
     """What the node does once a second."""
-    here.node.presence.tell()
+    await here.node.presence.tell()
     here.hub.flush()
 
 

@@ -25,7 +25,7 @@ class Nodes:
         self.room = room
         self.dead: list[World] = []
 
-    def tick(self, seconds: float = 1.0) -> list[bytes]:
+    async def tick(self, seconds: float = 1.0) -> list[bytes]:
         """What every node does after so many seconds; all that was rung."""
         for node in self.nodes:
             node.clock.monotonic += seconds
@@ -34,7 +34,7 @@ class Nodes:
             node.node.presence.announce()
         news = self.ring()
         for node in living:
-            node.node.presence.tell()
+            await node.node.presence.tell()
             node.hub.flush()
         return news
 
@@ -60,7 +60,7 @@ async def nodes(number: int = 2) -> Nodes:
     room = await made[0].room(ann, bob)
     for each in made:
         await each.node.follower.look()
-        await each.node.ask(WhoIsOnline(room=room), bob)  # what presence is told by is at hand
+        await each.node.ask(WhoIsOnline(room=room), bob)  # as those who are connected do at hello
         each.news()
     return Nodes(made, ann, bob, room)
 
@@ -77,7 +77,7 @@ async def test_nodes_see_each_others_accounts_and_tell_of_them_once() -> None:
     it = await nodes()
     wires = [it.nodes[0].enter(it.ann, it.room), it.nodes[1].enter(it.bob, it.room)]
     for _ in range(3):
-        it.tick()
+        await it.tick()
     both = sorted([it.ann, it.bob])
     assert [await it.online(number) for number in (0, 1)] == [both, both]
     for wire in wires:
@@ -88,11 +88,11 @@ async def test_nodes_see_each_others_accounts_and_tell_of_them_once() -> None:
 
 async def test_comings_and_goings_are_told_by_themselves_and_all_now_and_then() -> None:
     it = await nodes()
-    assert kinds(it.tick()) == ["connected", "connected"]
-    assert kinds(it.tick(0)) == ["connected", "connected"]  # both have met somebody new
-    assert kinds(it.tick()) == []
+    assert kinds(await it.tick()) == ["connected", "connected"]
+    assert kinds(await it.tick(0)) == ["connected", "connected"]  # both have met somebody new
+    assert kinds(await it.tick()) == []
     it.nodes[0].enter(it.ann, it.room)
-    [news] = it.tick()
+    [news] = await it.tick()
     assert msgspec.json.decode(news) | {"node": ""} == {
         "type": "connected_changed",
         "node": "",
@@ -100,11 +100,11 @@ async def test_comings_and_goings_are_told_by_themselves_and_all_now_and_then() 
         "went": [],
     }
     it.part(0, it.ann)
-    [news] = it.tick()
+    [news] = await it.tick()
     assert msgspec.json.decode(news)["went"] == [it.ann]
     for _ in range(int(ANNOUNCE) - 4):
-        assert it.tick() == []
-    assert kinds(it.tick()) == ["connected", "connected"]
+        assert await it.tick() == []
+    assert kinds(await it.tick()) == ["connected", "connected"]
 
 
 async def test_who_is_on_both_nodes_leaves_with_the_last_socket() -> None:
@@ -112,14 +112,14 @@ async def test_who_is_on_both_nodes_leaves_with_the_last_socket() -> None:
     it.nodes[0].enter(it.bob, it.room)
     it.nodes[1].enter(it.bob, it.room)
     wire = it.nodes[1].enter(it.ann, it.room)
-    it.tick()
+    await it.tick()
     it.part(0, it.bob)
     for _ in range(4):
-        it.tick(presence.GRACE / 2)
+        await it.tick(presence.GRACE / 2)
     assert it.bob in await it.online(1)
     it.part(1, it.bob)
-    it.tick()
-    it.tick(presence.GRACE + 1)
+    await it.tick()
+    await it.tick(presence.GRACE + 1)
     assert await it.online(1) == [it.ann]
     assert [frame["offline"] for frame in told(wire, "presence") if frame["offline"]] == [[it.bob]]
 
@@ -128,12 +128,12 @@ async def test_who_was_on_a_node_that_vanished_goes_offline() -> None:
     it = await nodes()
     wire = it.nodes[0].enter(it.ann, it.room)
     it.nodes[1].enter(it.bob, it.room)
-    it.tick()
+    await it.tick()
     it.dead = [it.nodes[1]]
     for _ in range(int(presence.EXPIRES)):
-        it.tick()
+        await it.tick()
     assert it.bob in await it.online(0)
-    it.tick(presence.GRACE + 1)
+    await it.tick(presence.GRACE + 1)
     assert await it.online(0) == [it.ann]
     assert [frame["offline"] for frame in told(wire, "presence") if frame["offline"]] == [[it.bob]]
 
@@ -142,14 +142,15 @@ async def test_a_node_that_drains_says_goodbye_at_once_and_nothing_more() -> Non
     it = await nodes()
     it.nodes[0].enter(it.ann, it.room)
     it.nodes[1].enter(it.bob, it.room)
-    it.tick()
+    await it.tick()
     await it.nodes[1].node.drain(1)
     [goodbye] = it.ring()
     assert msgspec.json.decode(goodbye, type=Connected).accounts == ()
     it.nodes[1].enter(it.bob, it.room)  # who has not heard of it yet
     for _ in range(2 * int(ANNOUNCE)):
-        assert all(it.nodes[1].node.presence._name.encode() not in each for each in it.tick())
-    it.tick(presence.GRACE + 1 - 2 * ANNOUNCE)
+        news = await it.tick()
+        assert not any(it.nodes[1].node.presence._name.encode() in each for each in news)
+    await it.tick(presence.GRACE + 1 - 2 * ANNOUNCE)
     assert await it.online(0) == [it.ann]
 
 
@@ -158,36 +159,36 @@ async def test_a_newcomer_learns_within_a_tick_and_is_known_within_one() -> None
     newcomer = it.nodes.pop()
     it.nodes[0].enter(it.ann, it.room)
     for _ in range(3):
-        it.tick()
+        await it.tick()
     newcomer.clock.monotonic = it.nodes[0].clock.monotonic
     newcomer.enter(it.bob, it.room)
     it.nodes.append(newcomer)
-    it.tick()
+    await it.tick()
     assert await it.online(0) == sorted([it.ann, it.bob])
-    it.tick()
+    await it.tick()
     assert await it.online(2) == sorted([it.ann, it.bob])
 
 
 async def test_what_is_lost_is_mended_when_all_is_said_again() -> None:
     it = await nodes()
     for _ in range(2):
-        it.tick()
+        await it.tick()
     it.nodes[1].enter(it.bob, it.room)
     it.nodes[1].node.presence.announce()
     assert kinds(it.nodes[1].news()) == ["connected_changed"]  # and nobody heard it
-    it.tick()
+    await it.tick()
     assert await it.online(0) == []
-    it.tick(ANNOUNCE)
+    await it.tick(ANNOUNCE)
     assert await it.online(0) == [it.bob]
 
 
 async def test_ones_own_news_are_not_heard() -> None:
     it = await nodes()
     it.nodes[0].enter(it.bob, it.room)
-    it.tick()
+    await it.tick()
     it.part(0, it.bob)
     it.nodes[0].news()  # that bob went is never heard
-    it.tick(presence.GRACE + 1)
+    await it.tick(presence.GRACE + 1)
     assert await it.online(0) == []
     assert list(it.nodes[0].node.presence._elsewhere) == [it.nodes[1].node.presence._name]
 

@@ -248,7 +248,7 @@ async def test_nothing_of_it_is_heard() -> None:
                 await hear(ann, said)
             ann.say("typing", room=room)
             dan.say("typing", room=room)
-        node.presence.tell()
+        await node.presence.tell()
         await until(lambda: [frame for frame in ann.frames if frame["type"] == "presence"])
         await here.here.do(here.dan, CreateRoom(id="own", title="Own", kind="private"))
         await hear(dan, {"type": "room_created", "title": "Own"})  # and so all that was said before

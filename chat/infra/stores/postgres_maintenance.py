@@ -31,17 +31,18 @@ async def tables(connection: Connection) -> list[str]:
 
 async def check_table(connection: Connection, table: str) -> list[str]:
     """Every row is read to its end, and every index too where there is the extension `amcheck`."""
-    found = [line for line in [await damage(connection, f"SELECT count(t::text) FROM {table} t")] if line]  # noqa: S608
+    questions = [f"SELECT count(t::text) FROM {table} t"]  # noqa: S608
     if await has_amcheck(connection):
-        for index in await indexes(connection, table):
-            if line := await damage(connection, f"SELECT bt_index_check('{index}', true)"):
-                found.append(line)
-    return found
+        questions += [f"SELECT bt_index_check('{index}', true)" for index in await indexes(connection, table)]
+    await connection.execute("SET enable_seqscan = on")
+    found = [await damage(connection, question) for question in questions]
+    await connection.execute("RESET enable_seqscan")
+    return list(filter(None, found))
 
 
 async def damage(connection: Connection, question: str) -> str:
     try:
-        await connection.execute(f"SET enable_seqscan = on; {question}; SET enable_seqscan = off")
+        await connection.execute(question)
     except DAMAGE as error:
         return str(error.args[0])
     return ""

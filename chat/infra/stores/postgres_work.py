@@ -129,7 +129,7 @@ async def filed(connection: Connection, log: Sequence[LogRow], words: Sequence[W
     unknown = {row.key for row in words if not row.position}
     first = {row.about: row.position for row in reversed(log)}
     if unknown:
-        first |= {about: position for about, position in await connection.fetch(say.FIRST_ABOUT, list(unknown))}
+        first |= {row[0]: row[1] for row in await connection.fetch(say.FIRST_ABOUT, list(unknown))}
     found: dict[int, WordsRow] = {}
     for row in words:
         if not (position := row.position or first.get(row.key)):
