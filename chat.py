@@ -228,11 +228,10 @@ async def serve(settings: Settings) -> int:
         [broken] = await asyncio.gather(running, return_exceptions=True)
     finally:
         await node.close()
-    if not isinstance(broken, asyncio.CancelledError):
-        log.error("the node ended by itself", exc_info=broken)
-        return 1
+    if isinstance(broken, Exception):
+        log.error("the node broke", exc_info=broken)
     log.info("stopped")
-    return 0
+    return 0 if isinstance(broken, asyncio.CancelledError) else 1  # it ended by itself
 
 
 def open_port(settings: Settings) -> socket:
