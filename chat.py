@@ -278,10 +278,13 @@ async def maintain(command: str, settings: Settings, arguments: dict[str, Any]) 
 
 async def copy(settings: Settings, arguments: dict[str, Any]) -> int:
     """Into the database of the settings. Raises `Unusable`."""
-    source = store_of(config.read_database("--from", arguments["source"]), create=False)
-    node = node_of(settings, store_of(settings.database))
+    database = config.read_database("--from", arguments["source"])
+    source, node = store_of(database, create=False), node_of(settings, store_of(settings.database))
     try:
-        await source.open(node.ids.fresh(), FORMAT)
+        try:
+            await source.open(node.ids.fresh(), FORMAT)
+        except Unusable as error:
+            config.fail(f"--from is {without_password(database)!r}: {error}")
         await node.start(unfinished=True)
         return await maintenance.copy(source, node)
     finally:

@@ -1,5 +1,5 @@
-"""Three nodes that all decide at once, on one database, write one log without a gap; and what each of them knows is what
-that log folds to.
+"""Three nodes that all decide at once, on one database, write one log without a gap; and what each of them knows is
+what that log folds to.
 """
 
 import asyncio

@@ -89,8 +89,10 @@ async def copy_answers(source: Store, target: Store) -> int:
 
 async def _add_answers(target: Store, rows: list[AnswerRow]) -> None:
     begun = await target.begin(0, [(row.actor, row.id) for row in rows], [])
-    new = tuple(row for row in rows if (row.actor, row.id) not in begun.answered)
-    await target.commit(Writes(answers=new))
+    if new := tuple(row for row in rows if (row.actor, row.id) not in begun.answered):
+        await target.commit(Writes(answers=new))
+    else:
+        await target.abandon()
 
 
 async def write(target: Store, writes: Writes, after: int = 0) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
-from aiormq.exceptions import AuthenticationError, ConnectionNotAllowed, ProbableAuthenticationError
+from aiormq.exceptions import AuthenticationError, ProbableAuthenticationError
 from yarl import URL
 
 from chat.domain.programs import Publication
@@ -20,14 +20,14 @@ from chat.infra.brokers.listener import Listener
 from chat.infra.brokers.rabbitmq_bells import UNSENT, UNSENT_BYTES, Bells
 from chat.infra.brokers.rabbitmq_events import Events
 from chat.infra.brokers.rabbitmq_letters import Letters, Misdeclared
-from chat.infra.brokers.rabbitmq_link import EXPECTED, first_of, linked, told
+from chat.infra.brokers.rabbitmq_link import EXPECTED, Refused, first_of, linked, told
 
 log = structlog.get_logger("chat")
 
 LEAST_WAIT: Final = 0.2  # seconds before another try, twice as many after each that failed
 MOST_WAIT: Final = 5.0
 LASTING: Final = 10.0  # seconds after which a connection was a good one
-TO_MEND: Final = (Misdeclared, AuthenticationError, ProbableAuthenticationError, ConnectionNotAllowed)
+TO_MEND: Final = (Misdeclared, Refused, AuthenticationError, ProbableAuthenticationError)
 
 
 class RabbitBroker:

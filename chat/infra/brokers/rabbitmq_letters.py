@@ -5,7 +5,6 @@ command by its id. What cannot be read is put aside in a queue of its own, where
 """
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Final
 
 import structlog
@@ -72,9 +71,12 @@ class Letters:
 
     async def _answer(self, message: DeliveredMessage, wire: Wire) -> None:
         reply = await self._carry_out(message)
-        if reply and message.header.properties.reply_to:
-            await self._reply(message, reply.frame)
-        await self._link.send(_settled(message, wire, aside=not (reply and reply.readable)))
+        suspect = _may_be_a_trap(message)
+        if suspect:
+            await self._settle(message, wire, reply)
+        await self._reply(message, reply)
+        if not suspect:
+            await self._settle(message, wire, reply)
 
     async def _carry_out(self, message: DeliveredMessage) -> Reply | None:
         """Nothing, of a letter that nobody can read, or that breaks the chat: it would do so again."""
@@ -86,24 +88,35 @@ class Letters:
             log.exception("a letter broke the chat, and is put aside", queue=ASIDE)
             return None
 
-    async def _reply(self, message: DeliveredMessage, frame: bytes) -> None:
+    async def _reply(self, message: DeliveredMessage, reply: Reply | None) -> None:
         properties = message.header.properties
+        if not reply or not properties.reply_to:
+            return
         answer = Message(
-            frame,
+            reply.frame,
             content_type="application/json",
             correlation_id=properties.correlation_id,
             delivery_mode=DeliveryMode.NOT_PERSISTENT,
         )
         exchange = self._answering.default_exchange
         try:
-            await self._link.send(exchange.publish(answer, str(properties.reply_to), mandatory=False))
+            await self._link.send(exchange.publish(answer, properties.reply_to, mandatory=False))
         except DeliveryError:
             log.warning("a reply was not taken", queue=properties.reply_to)
 
+    async def _settle(self, message: DeliveredMessage, wire: Wire, reply: Reply | None) -> None:
+        tag = message.delivery_tag or 0
+        if reply and reply.readable:
+            await self._link.send(wire.basic_ack(tag, wait=False))
+        else:
+            await self._link.send(wire.basic_reject(tag, requeue=False, wait=False))
 
-def _settled(message: DeliveredMessage, wire: Wire, *, aside: bool) -> Awaitable[None]:
-    tag = message.delivery_tag or 0
-    return wire.basic_reject(tag, requeue=False, wait=False) if aside else wire.basic_ack(tag, wait=False)
+
+def _may_be_a_trap(message: DeliveredMessage) -> bool:
+    """RabbitMQ ends the connection over an answer to some addresses of this kind. Such a letter comes again, and then it
+    is settled first, or it would do so for ever."""
+    reply_to = message.header.properties.reply_to or ""
+    return bool(message.redelivered) and reply_to.startswith("amq.rabbitmq.reply-to")
 
 
 def _token(message: DeliveredMessage) -> str:

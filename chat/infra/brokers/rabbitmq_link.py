@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractChannel
 from aiormq.abc import AbstractChannel as Wire
 from aiormq.abc import DeliveredMessage
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, InvalidFrameError
 from yarl import URL
 
 from chat.infra.brokers.rabbitmq_frames import LenientReader
@@ -36,6 +36,13 @@ for library in "aiormq", "aio_pika":
 
 class Broken(ConnectionError):
     """Of the connection, whatever it was."""
+
+
+class Refused(Broken):
+    """For an operator to mend."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"the virtual host {host} is not there, is full, or is closed to this user")
 
 
 class Sockets(TransportFactory):
@@ -83,7 +90,10 @@ class Link:
         await asyncio.shield(self._broken)
 
     async def open(self) -> None:
-        await self.call(self._connection.connect())
+        try:
+            await self.call(self._connection.connect())
+        except InvalidFrameError as error:  # the library does not say what came instead of being let in
+            raise Refused(self._connection.url.path) from error
         self._connection.close_callbacks.add(
             lambda _, error: self.lose(Broken(f"the connection was closed: {told(error)}"))
         )

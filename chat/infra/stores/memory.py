@@ -202,8 +202,8 @@ class Memory:
 
 
 class MemoryStore:
-    """Satisfies `chat.application.ports.Store`. Opened again, its memory has what it had. Nodes of one process may share
-    a memory, each through a store of its own."""
+    """Satisfies `chat.application.ports.Store`. Opened again, its memory has what it had. Nodes of one process may
+    share a memory, each through a store of its own."""
 
     def __init__(self, memory: Memory | None = None) -> None:
         self.memory = memory or Memory()

@@ -38,7 +38,8 @@ TURN: Final = 2.4
 STEP: Final = 0.5  # of a turn, when that is nearly over
 READ: Final = 2.0
 SEARCH: Final = 10.0
-OPENING: Final = 60.0  # others may make the tables first
+CONNECTING: Final = 5.0
+PREPARING: Final = 60.0  # others may make the tables first
 LONG: Final = 24 * 3600.0
 
 
@@ -76,17 +77,22 @@ class PostgresStore:
             if not (self.read_only and session in (self._writer, self._publisher)):
                 session.open()
         try:
-            if self.read_only:
-                await self._keeper.run(OPENING, schema.check, self.name, form)
-            else:
-                await self._writer.run(OPENING, schema.prepare, self.name, epoch, form, self.create)
-                await self.probe()
+            await (self._open_to_read(form) if self.read_only else self._open_to_write(epoch, form))
             return await self.read_info()
         except BaseException as error:
             await self.close()
             if isinstance(error, StoreError) and not isinstance(error, Unusable):
                 raise Unusable(self._sentence(error.__cause__)) from error
             raise
+
+    async def _open_to_read(self, form: int) -> None:
+        await self._keeper.run(CONNECTING, schema.check_server)
+        await self._keeper.run(READ, schema.check, self.name, form)
+
+    async def _open_to_write(self, epoch: str, form: int) -> None:
+        await self._writer.run(CONNECTING, schema.check_server)
+        await self._writer.run(PREPARING, schema.prepare, self.name, epoch, form, self.create)
+        await self.probe()
 
     async def close(self) -> None:
         """Also while the server is frozen. A rebuild that was not finished leaves nothing, unless its connection was

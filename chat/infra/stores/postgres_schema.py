@@ -16,6 +16,7 @@ from chat.domain.errors import Unusable
 from chat.infra.stores import postgres_statements as say
 
 OLDEST: Final = 14
+NO_URL: Final = "This is no URL of a PostgreSQL database, such as postgresql://user:password@host/database."
 STATEMENTS: Final = 100  # that stay prepared in a session; 0 for a pooler that gives each transaction another one
 SERVER_GONE: Final = 3_000  # milliseconds without a sign of life from the other machine
 
@@ -111,8 +112,8 @@ class Database:
                 server_settings={**SESSION, **settings},
                 statement_cache_size=self._statements,
             )
-        except (ValueError, asyncpg.ClientConfigurationError) as error:
-            raise Unusable("The URL is not one of a PostgreSQL database.") from error
+        except (ValueError, asyncpg.ClientConfigurationError):
+            raise Unusable(NO_URL) from None  # they quote it, and the password with it
 
     async def connect_writer(self) -> Connection:
         """It says that this node serves, for as long as it lasts."""
@@ -157,7 +158,10 @@ class Patient(Connection):
 
 def without_cache_size(url: str) -> tuple[str, int]:
     """The library takes this one as an argument."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise Unusable(NO_URL) from None
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     size = query.pop("statement_cache_size", None)
     if size is None:
@@ -172,7 +176,6 @@ def without_cache_size(url: str) -> tuple[str, int]:
 
 async def prepare(connection: Connection, name: str, epoch: str, form: int, create: bool) -> None:
     """Make what a new database needs, and bring an older one up to date."""
-    check_server(connection)
     await connection.execute(
         f"BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; {say.BEGIN.partition(';')[2]}"
     )
@@ -190,13 +193,12 @@ async def prepare(connection: Connection, name: str, epoch: str, form: int, crea
 
 async def check(connection: Connection, name: str, form: int) -> None:
     """Change nothing."""
-    check_server(connection)
     if await read_version(connection, name) < len(MIGRATIONS):
         raise Unusable(f"{name} is of an older version, or has no chat in it: start the chat on it once.")
     await check_format(connection, name, form)
 
 
-def check_server(connection: Connection) -> None:
+async def check_server(connection: Connection) -> None:
     version = connection.get_server_version()
     if version.major < OLDEST:
         raise Unusable(f"PostgreSQL {version.major} is too old: {OLDEST} or later is needed.")
