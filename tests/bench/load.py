@@ -3,13 +3,14 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from chat.application.maintenance.texts import Texts
+from tests.running import Server
 
 SOURCE: Final = Path(__file__).with_name("wsload.c")
 TEXTS: Final = 10_000
@@ -36,12 +37,14 @@ def write_texts(file: Path) -> None:
 
 
 class Load:
-    """Sockets at a server, each of an account of its own, all of one room."""
+    """Sockets at one or several nodes, each of an account of its own, all of one room."""
 
-    def __init__(self, program: Path, folder: Path, port: int, process: int, room: str) -> None:
+    def __init__(self, program: Path, folder: Path, nodes: Sequence[Server], room: str) -> None:
         self._texts = folder / "texts"
         write_texts(self._texts)
-        self._command: list[str | Path] = [program, str(port), str(process), folder / "tokens", self._texts, room]
+        ports = ",".join(str(node.port) for node in nodes)
+        processes = ",".join(str(node.process.pid) for node in nodes)
+        self._command: list[str | Path] = [program, ports, processes, folder / "tokens", self._texts, room]
 
     def talk(self, sockets: int, senders: int, window: int, seconds: float, warm: float) -> dict[str, Any]:
         """What was sent, acknowledged and heard, and how fast. Raises `CalledProcessError`."""

@@ -80,7 +80,7 @@ class Place:
                 self.server.kill()
 
     def load(self, room: str) -> Load:
-        return Load(self._program, self.folder, self.server.port, self.server.process.pid, room)
+        return Load(self._program, self.folder, [self.server], room)
 
     def resident(self) -> int:
         """Bytes of the server's memory that are in use."""

@@ -12,11 +12,13 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from chat.application.maintenance.texts import COMMON, vocabulary
+from tests.bench.nodes import across, nodes_on, spread, talk_on
 from tests.bench.place import Asker, Place
 
 SECONDS: Final = 8.0
 WARM: Final = 2.0
 ASKED: Final = 100  # questions of each kind
+FIGURES: Final = ("messages_s", "deliveries_s", "ack_p50_ms", "ack_p99_ms", "server_cpu", "load_cpu", "connect_s")
 
 Figures = dict[str, float]
 
@@ -37,8 +39,7 @@ def talk(folder: Path, program: Path, *, sockets: int, senders: int, window: int
         memory = place.resident()
     check_talk(told, sockets)
     check_page(page, 100)
-    figures = ("messages_s", "deliveries_s", "ack_p50_ms", "ack_p99_ms", "server_cpu", "load_cpu", "connect_s")
-    return {name: told[name] for name in figures} | {"resident_mb": memory / 1e6}
+    return {name: told[name] for name in FIGURES} | {"resident_mb": memory / 1e6}
 
 
 def check_talk(told: dict[str, Any], sockets: int) -> None:
@@ -54,6 +55,21 @@ def check_page(page: dict[str, Any], length: int) -> None:
     seqs = [message["seq"] for message in page["messages"]]
     assert len(seqs) == length, f"a page of {length} has {len(seqs)} messages"
     assert seqs == list(range(seqs[0], seqs[0] + length)), f"a page has gaps: {seqs}"
+
+
+def talk_on_nodes(folder: Path, program: Path, *, sockets: int, senders: int, window: int) -> Figures:
+    """The same on one node and SQLite, and on two nodes that share PostgreSQL and RabbitMQ."""
+    place = Place(folder, program, accounts=sockets, rooms=1, members=sockets, messages=0)
+    shape = (sockets, senders, window, SECONDS, WARM)
+    with place.serving() as asker:
+        alone = place.load(asker.room()).talk(*shape)
+    check_talk(alone, sockets)
+    with nodes_on(place, 2) as nodes:
+        both = talk_on(place, program, nodes, shape)
+        check_talk(both, sockets)
+        figures = {f"two_nodes_{name}": both[name] for name in FIGURES} | spread(across(place, nodes))
+    ratio = both["messages_s"] / alone["messages_s"]
+    return {f"sqlite_{name}": alone[name] for name in FIGURES} | figures | {"ratio": ratio}
 
 
 def idle(folder: Path, program: Path, *, sockets: int) -> Figures:
@@ -123,6 +139,10 @@ WORKLOADS: Final = {
     ),
     "deliveries-64": Workload(
         "1,000 sockets of one room, 64 of them send", partial(talk, sockets=1_000, senders=64, window=1)
+    ),
+    "nodes": Workload(
+        "one node on SQLite, and two on PostgreSQL and RabbitMQ: 100 members of one room send, 8 unanswered each",
+        partial(talk_on_nodes, sockets=100, senders=100, window=8),
     ),
     "idle": Workload("5,000 sockets that say nothing", partial(idle, sockets=5_000)),
     "small": Workload("start, pages and search with 10 thousand messages", partial(ask, messages=10_000)),

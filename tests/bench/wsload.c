@@ -1,11 +1,12 @@
 /* A load for the chat's websocket: one thread, epoll, no dependencies.
  *
- *     wsload PORT PROCESS TOKENS TEXTS ROOM CONNECTIONS SENDERS WINDOW WARM SECONDS
+ *     wsload PORTS PROCESSES TOKENS TEXTS ROOM CONNECTIONS SENDERS WINDOW WARM SECONDS
  *
  * Each connection has a line of the file TOKENS for itself. The first SENDERS of them send lines of the file TEXTS to
  * ROOM, each with WINDOW commands unanswered, for WARM seconds that do not count and SECONDS that do. Every socket has
  * to hear every message of the room once, in the order of its seq and behind the seq that hello names; that is checked
- * to the end, after the last message was sent. PROCESS is the server's: its share of a core is measured too (on Linux).
+ * to the end, after the last message was sent. PORTS and PROCESSES are the server's, or those of several nodes with
+ * commas between: the sockets take the ports in turn, and the processes' share of a core is measured too (on Linux).
  * Prints one JSON object.
  *
  * With 0 seconds it connects, prints the object, and stays connected until its standard input is closed.
@@ -28,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WINDOW_MOST = 64, SAMPLES = 1 << 22, BUFFER = 4 << 20, PATIENCE = 20 };
+enum { WINDOW_MOST = 64, SAMPLES = 1 << 22, BUFFER = 4 << 20, PATIENCE = 20, NODES = 16 };
 
 typedef struct {
   int fd, sends, unanswered, oldest;
@@ -46,7 +47,8 @@ static Peer *peers;
 static Count count;
 static const char *room;
 static char **tokens, **texts;
-static int port, process, opened, window, sending, poller;
+static int ports[NODES], processes[NODES], port_count, process_count;
+static int opened, window, sending, poller;
 static long token_count, text_count, sent, head;
 static float *latencies; /* of acknowledgements, in milliseconds */
 static long samples;
@@ -233,7 +235,7 @@ static void shake_hands(Peer *peer, const char *token) {
                         "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
                         "Authorization: Bearer %s\r\n\r\n",
-                        port, token);
+                        ports[opened % port_count], token);
   write_out(peer, request, length);
   char answer[4096];
   for (size_t have = 0; have < sizeof answer; have++) { /* byte by byte: what follows are frames already */
@@ -247,7 +249,7 @@ static void shake_hands(Peer *peer, const char *token) {
 }
 
 static void connect_peer(Peer *peer, const char *token) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(ports[opened % port_count])};
   struct timeval patience = {PATIENCE, 0};
   struct epoll_event readable = {EPOLLIN, {.ptr = peer}};
   int one = 1;
@@ -285,7 +287,7 @@ static double cpu(void) {
   return used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-static double server_cpu(void) {
+static double cpu_of(int process) {
   char path[64], stat[1024] = "";
   long user = 0, system = 0;
   snprintf(path, sizeof path, "/proc/%d/stat", process);
@@ -295,6 +297,12 @@ static double server_cpu(void) {
   if (rest) sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system);
   fclose(file);
   return (double)(user + system) / sysconf(_SC_CLK_TCK);
+}
+
+static double server_cpu(void) {
+  double used = 0;
+  for (int at = 0; at < process_count; at++) used += cpu_of(processes[at]);
+  return used;
 }
 
 static int compare(const void *one, const void *other) {
@@ -325,19 +333,25 @@ static void talk(int senders, double warm, double seconds) {
   printf("\"load_cpu\": %.2f, \"server_cpu\": %.2f, ", worked / took, served / took);
 }
 
+static int numbers_of(const char *list, int *numbers) {
+  int found = 0;
+  for (char *end; *list && found < NODES; list = *end ? end + 1 : end) numbers[found++] = strtol(list, &end, 10);
+  return found;
+}
+
 int main(int argc, char **argv) {
-  if (argc != 11) die("PORT PROCESS TOKENS TEXTS ROOM CONNECTIONS SENDERS WINDOW WARM SECONDS");
+  if (argc != 11) die("PORTS PROCESSES TOKENS TEXTS ROOM CONNECTIONS SENDERS WINDOW WARM SECONDS");
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-  port = atoi(argv[1]), process = atoi(argv[2]);
+  port_count = numbers_of(argv[1], ports), process_count = numbers_of(argv[2], processes);
   tokens = lines_of(argv[3], &token_count), texts = lines_of(argv[4], &text_count);
   room = argv[5];
   int connections = atoi(argv[6]), senders = atoi(argv[7]);
   window = atoi(argv[8]);
   double warm = atof(argv[9]), seconds = atof(argv[10]), began = now();
-  if (connections > token_count || senders > connections || window > WINDOW_MOST || !text_count)
+  if (!port_count || connections > token_count || senders > connections || window > WINDOW_MOST || !text_count)
     die("more senders than connections, more connections than tokens, a window over %d, or no text", WINDOW_MOST);
   peers = calloc(connections, sizeof *peers);
   latencies = malloc(SAMPLES * sizeof *latencies);
