@@ -16,7 +16,7 @@ from chat.application import doors
 from chat.application.authentication import Asker
 from chat.application.connection import Connection
 from chat.application.node import Node
-from chat.application.ports import Clock, Store
+from chat.application.ports import Broker, Clock, Store
 from chat.application.queue import Outcome, Waiting
 from chat.application.settings import Settings
 from chat.domain.accounts import Register
@@ -35,10 +35,11 @@ FOREVER: Final = "9999-12-31T23:59:59.999999Z"
 _numbers = count(1)
 
 
-def new_node(store: Store, clock: Clock | None = None) -> Node:
-    """By another clock than the machine's, if one is given."""
+def new_node(store: Store, clock: Clock | None = None, broker: Broker | None = None) -> Node:
+    """By another clock than the machine's and with another broker, if they are given."""
     node_of: Callable[[Settings, Store], Node] = WIRING["node_of"]
-    instead = {"SystemClock": lambda: clock} if clock else {}
+    instead: dict[str, object] = {"SystemClock": lambda: clock} if clock else {}
+    instead |= {"broker_of": lambda _: broker} if broker else {}
     with patch.dict(node_of.__globals__, instead):
         return node_of(SETTINGS, store)
 

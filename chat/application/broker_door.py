@@ -23,6 +23,7 @@ from chat.logic.doors import UNREADABLE, id_in, malformed
 from chat.logic.keys import account_key
 
 PASSING: Final = frozenset({"unavailable", "busy"})  # what says nothing of the letter itself
+LARGEST: Final = 16 * BODY  # bytes in which an id is looked for
 AGAIN: Final = 1.0  # seconds until it is tried again
 ADDRESS: Final = "broker"  # of all programs together, for limits
 
@@ -42,7 +43,7 @@ class BrokerDoor:
         try:
             asked = self._read(letter.frame)
         except Refused as refusal:
-            return Reply(websocket.refused(id_in(letter.frame[:BODY]), refusal), readable=False)
+            return Reply(websocket.refused(_id_in(letter.frame), refusal), readable=False)
         while True:
             try:
                 return Reply(await self._answer(asked, letter.token))
@@ -85,3 +86,8 @@ class BrokerDoor:
         if not account.bot:
             raise Refused("forbidden", "Only a bot's token is taken here.")
         return asker
+
+
+def _id_in(frame: bytes) -> str | None:
+    """Also of one that is too large, but not of any size."""
+    return id_in(frame) if len(frame) <= LARGEST else None

@@ -100,7 +100,6 @@ class Follower:
         """A turn may only be decided on the log that this node knows. Raises `Outdated`, `Unavailable`."""
         must_be_known(info)
         if info.epoch != self._cursor.epoch or info.head < self._cursor.position:
-            self._cursor.behind.set()
             raise Unavailable("the log is not the one that was followed")
 
     async def _forsake(self, info: LogInfo) -> None:

@@ -40,6 +40,7 @@ class Publisher:
         self._reading = reading
         self._codec = codec
         self._clock = clock
+        self._leads = False
         self._position = 0  # up to which everything is with the broker
         self._marked = 0  # the same, as the store knows it
 
@@ -60,8 +61,12 @@ class Publisher:
     async def _take_part(self) -> None:
         if self._broker.is_away:
             await self._resign()
-        elif (position := await self._store.lead()) is not None:
-            log.info("publishing events", behind=position)
+        elif (position := await self._store.lead()) is None:
+            self._leads = False
+        else:
+            if not self._leads:
+                log.info("publishing events", behind=position)
+            self._leads = True
             self._position = self._marked = position
             await self._lead()
 
@@ -69,6 +74,7 @@ class Publisher:
         with suppress(StoreError):
             await self._mark()
         await self._store.resign()
+        self._leads = False
 
     async def _lead(self) -> None:
         """For as long as that is asked for and the broker takes what is published. Raises what the store does."""

@@ -20,7 +20,7 @@ import structlog
 from chat.application.cache import Cache
 from chat.application.codec import Codec
 from chat.application.counts import Counts
-from chat.application.cursor import Cursor
+from chat.application.cursor import Cursor, Gap
 from chat.application.follower import Follower, Outdated
 from chat.application.ports import Clock, Store
 from chat.application.queue import Again, Outcome, Queue, Waiting
@@ -159,6 +159,8 @@ class Turns:
             writes = writes_of(turned, erasures, self._cache)
         except BaseException as error:
             await self._store.abandon()
+            if isinstance(error, Gap):  # the cursor was sent elsewhere meanwhile
+                raise Unavailable("another log is followed now") from error
             if isinstance(error, Exception) and not isinstance(error, StoreError | Outdated):
                 log.exception("a turn broke", commands=len(batch))
                 raise Poisoned(type(error).__name__) from error

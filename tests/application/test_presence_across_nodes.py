@@ -8,10 +8,12 @@ import msgspec
 
 from chat.application.codec import encode
 from chat.application.presence import ANNOUNCE
+from chat.domain.errors import Unavailable
 from chat.domain.frames import Typing
 from chat.domain.news import Connected, SomebodyTypes
 from chat.domain.rooms import WhoIsOnline
 from chat.logic import presence
+from chat.logic.keys import account_key
 from tests.application.fakes import FakeWire, World, connected, until, worlds
 
 
@@ -180,6 +182,18 @@ async def test_what_is_lost_is_mended_when_all_is_said_again() -> None:
     assert await it.online(0) == []
     await it.tick(ANNOUNCE)
     assert await it.online(0) == [it.bob]
+
+
+async def test_while_the_store_is_away_nodes_go_on_to_tell_of_whom_they_know() -> None:
+    it = await nodes()
+    it.nodes[0].enter(it.bob, it.room)
+    wire = it.nodes[1].enter(it.bob, it.room)
+    it.nodes[1].node.cache.drop(account_key(it.ann))
+    it.nodes[0].enter(it.ann, it.room)
+    it.nodes[1].faulty.faults["load"] = [Unavailable("gone")]
+    await it.tick()
+    assert [frame["online"] for frame in told(wire, "presence")] == [[it.bob]]
+    assert await it.online(1) == sorted([it.ann, it.bob])
 
 
 async def test_ones_own_news_are_not_heard() -> None:

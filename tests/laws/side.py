@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from chat.application.codec import Codec, encode
-from chat.application.ports import Store
+from chat.application.ports import Broker, Store
 from chat.application.queue import Again, Outcome, Waiting
 from chat.domain.errors import Refused
 from chat.domain.log import LogRow
@@ -78,13 +78,14 @@ def without(encoded: bytes) -> bytes:
 
 
 class Side:
-    def __init__(self, make_store: Callable[[], Store], clock: Clock) -> None:
+    def __init__(self, make_store: Callable[[], Store], clock: Clock, broker: Broker | None = None) -> None:
         self._make_store = make_store
         self._clock = clock
+        self._broker = broker
         self.clients: dict[str, Client] = {}  # by account
 
     async def open(self) -> None:
-        self.node = new_node(self._make_store(), clock=self._clock)
+        self.node = new_node(self._make_store(), self._clock, self._broker)
         await self.node.start()
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
-"""Two nodes on one store are one chat: whoever carries a command out, the rules alone would have done the same, and on
-either node everybody hears all that is for them, once and in order, however far one lags behind the other, and whenever
-the store leaves one in doubt.
+"""Nodes on one store are one chat: whoever carries a command out, the rules alone would have done the same, and on
+every node everybody hears all that is for them, once and in order, however far one lags behind another, whenever the
+store leaves one in doubt, and whatever the broker loses, repeats and shuffles.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from chat.domain.errors import Refused
 from chat.domain.messages import ListMessages
 from chat.domain.rooms import ListMembers, ListRooms
 from chat.infra.stores.memory import Memory, MemoryStore
+from tests.application.fakes import FakeBroker
 from tests.faults.failing import STEPS, Failing, go_on
 from tests.laws.history import seeds
 from tests.laws.model import Model
@@ -32,13 +33,17 @@ def _same(store: Failing) -> Failing:
     return store
 
 
-class Pair:
-    def __init__(self, chance: Random) -> None:
+class Together:
+    def __init__(self, chance: Random, number: int = 2) -> None:
         memory = Memory()
         self.chance = chance
         self.clock = Clock()
-        self.stores = [Failing(MemoryStore(memory)) for _ in range(2)]
-        self.sides = [Side(partial(_same, store), self.clock) for store in self.stores]
+        self.stores = [Failing(MemoryStore(memory)) for _ in range(number)]
+        self.brokers = [FakeBroker() for _ in range(number)]
+        self.sides = [
+            Side(partial(_same, store), self.clock, broker)
+            for store, broker in zip(self.stores, self.brokers, strict=True)
+        ]
         self.reference = Reference(self.clock)
         self.model = Model()
         self.logged = 0
@@ -48,7 +53,7 @@ class Pair:
             await side.open()
         self.sides[1].node.cache.bound = FEW_BYTES
         for _ in range(turns):
-            number = self.chance.randrange(2)
+            number = self.chance.randrange(len(self.sides))
             if self.chance.randrange(4):
                 await self.turn(self.sides[number], self.reference.batch(self.chance))
             else:
@@ -95,7 +100,7 @@ class Pair:
         await self.catch_up(side)
 
     async def catch_up(self, side: Side) -> None:
-        await side.node.follower.catch_up()
+        await side.node.follower.look()
         await side.check(self.reference.sessions)
         await side.listen(self.reference.sessions)
 
@@ -121,4 +126,38 @@ class Pair:
 @settings(max_examples=STORIES, deadline=None, print_blob=True, derandomize="CI" in os.environ)
 @given(seeds, st.integers(0, 60))
 def test_two_nodes_are_one_chat(seed: int, turns: int) -> None:
-    asyncio.run(Pair(Random(seed)).live(turns))
+    asyncio.run(Together(Random(seed)).live(turns))
+
+
+class Rung(Together):
+    """They tell each other, by a broker that loses much, repeats some and hands it over in any order, at any step of a
+    turn."""
+
+    def __init__(self, chance: Random, number: int) -> None:
+        super().__init__(chance, number)
+        self.under_way: list[list[bytes]] = [[] for _ in self.sides]  # to each
+
+    async def turn(self, side: Side, batch: Sequence[Carried]) -> None:
+        for at, store in enumerate(self.stores):
+            store.step = partial(self.hear_some, at)
+        await super().turn(side, batch)
+        await self.hear_some(self.chance.randrange(len(self.sides)))
+
+    async def hear_some(self, number: int, step: str = "") -> None:
+        self.take_along()
+        mine = self.under_way[number]
+        for _ in range(min(len(mine), self.chance.randrange(4))):
+            news = mine.pop(self.chance.choice((0, 0, -1, self.chance.randrange(len(mine)))))
+            self.sides[number].node.doorbell.hear(news)
+
+    def take_along(self) -> None:
+        for broker in self.brokers:
+            rung, broker.rung = broker.rung, []
+            for under_way in self.under_way:
+                under_way += [news for news in rung for _ in range(self.chance.choice((0, 1, 1, 1, 2)))]
+
+
+@settings(max_examples=STORIES, deadline=None, print_blob=True, derandomize="CI" in os.environ)
+@given(seeds, st.integers(0, 40), st.integers(2, 3))
+def test_nodes_that_a_bad_broker_tells_of_each_other_are_one_chat(seed: int, turns: int, number: int) -> None:
+    asyncio.run(Rung(Random(seed), number).live(turns))

@@ -1,31 +1,34 @@
-"""Whatever people do, every store tells the same story: a node on the memory store and one on the SQLite store, which
+"""Whatever people do, every store tells the same story: a node on the memory store and one on a store that lasts, which
 is restarted now and then and has next to no cache, agree with each other, with the rules alone, and with a plain model.
 
-CHAT_TEST_STORIES says how many stories are lived; 100 without.
+CHAT_TEST_STORIES says how many stories are lived on SQLite; 100 without. On PostgreSQL it is a quarter of them.
 """
 
 import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple, assert_never
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chat.application.codec import encode
+from chat.application.ports import Store
 from chat.domain.accounts import ListAccounts
 from chat.domain.log import LogRow
 from chat.domain.messages import ListMessages, SearchMessages
 from chat.domain.rooms import BrowseRooms, ListMembers, ListRooms
 from chat.domain.vocabulary import Command, Query
 from chat.infra.stores.memory import Memory, MemoryStore
+from chat.infra.stores.postgres import PostgresStore
 from chat.infra.stores.sqlite import SqliteStore
 from tests.inside import Listener
 from tests.laws.history import erased
@@ -34,6 +37,7 @@ from tests.laws.reference import Reference
 from tests.laws.side import Carried, Clock, Side
 from tests.laws.world import begin, message
 from tests.logic.given import TABLES
+from tests.servers.postgres import shared
 
 STORIES: Final = int(os.environ.get("CHAT_TEST_STORIES", "100"))
 QUERIES: Final[Sequence[type[Query]]] = sorted(TABLES.queries, key=lambda kind: kind.__name__)
@@ -63,7 +67,7 @@ class Ask(NamedTuple):
 
 
 class Restart(NamedTuple):
-    """Of the SQLite side."""
+    """Of the side that lasts."""
 
 
 class Shrink(NamedTuple):
@@ -102,12 +106,12 @@ class Away(NamedTuple):
 
 
 class Story:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, lasting: Callable[[], Store]) -> None:
         memory = Memory()
         self.clock = Clock()
         self.memory = Side(lambda: MemoryStore(memory), self.clock)
-        self.sqlite = Side(lambda: SqliteStore(folder / "chat.db"), self.clock)
-        self.sides = (self.memory, self.sqlite)
+        self.lasting = Side(lasting, self.clock)
+        self.sides = (self.memory, self.lasting)
         self.model = Model()
         self.reference = Reference(self.clock)
         self.log: list[LogRow] = []  # as it was when it was written
@@ -135,9 +139,9 @@ class Story:
             case Ask(seed):
                 await self.ask(Random(seed))
             case Restart():
-                await self.sqlite.restart()
+                await self.lasting.restart()
             case Shrink(size):
-                self.sqlite.node.cache.bound = size
+                self.lasting.node.cache.bound = size
             case GoAway(seed):
                 await self.go_away(Random(seed))
             case _:
@@ -146,7 +150,7 @@ class Story:
     async def end(self) -> None:
         for side in self.sides:
             await self.states_are_those_of_the_rules(side)
-        await self.sqlite.restart()
+        await self.lasting.restart()
         await self.ask(Random(0))
         for side in self.sides:
             await self.what_was_taken_back_is_gone(side)
@@ -169,7 +173,7 @@ class Story:
     async def news(self) -> None:
         """Both sides have logged the same, and have told it to whom it concerns."""
         new = await self.memory.log(after=len(self.log))
-        assert new == await self.sqlite.log(after=len(self.log))
+        assert new == await self.lasting.log(after=len(self.log))
         self.log += new
         heard = [(row, self.model.take(row.position, msgspec.json.decode(row.event))) for row in new]
         for side in self.sides:
@@ -292,35 +296,59 @@ class Patience:
         self.until = min(self.until, time.monotonic() + 60)
 
 
-PATIENCE: Final = Patience()
+PATIENCE: Final = {"sqlite": Patience(), "postgresql": Patience()}
 
 
-async def live(story: Sequence[Step]) -> None:
+def lasting_in(kind: str, folder: Path) -> Callable[[], Store]:
+    """The same again and again."""
+    if kind == "sqlite":
+        return lambda: SqliteStore(folder / "chat.db")
+    url = shared().new_database()
+    return lambda: PostgresStore(url)
+
+
+async def live(story: Sequence[Step], kind: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        await Story(Path(folder)).live(story)
+        await Story(lasting_in(kind, Path(folder))).live(story)
 
 
-@settings(
+def is_told_alike(story: Sequence[Step], kind: str) -> None:
+    patience = PATIENCE[kind]
+    if patience.is_over_for(story):
+        return
+    try:
+        asyncio.run(live(story, kind))
+    except Exception:
+        patience.remember(story)
+        raise
+
+
+TOLD: Final = settings(
     max_examples=STORIES,
     deadline=None,
     print_blob=True,
     derandomize="CI" in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+@TOLD
 @given(stories)
-def test_the_same_story_is_told_by_every_store(story: list[Step]) -> None:
-    if PATIENCE.is_over_for(story):
-        return
-    try:
-        asyncio.run(live(story))
-    except Exception:
-        PATIENCE.remember(story)
-        raise
+def test_the_same_story_is_told_by_memory_and_sqlite(story: list[Step]) -> None:
+    is_told_alike(story, "sqlite")
 
 
-async def test_every_command_asked_again_changes_nothing_and_gets_the_first_answer(tmp_path: Path) -> None:
+@pytest.mark.requires("postgresql")
+@settings(TOLD, max_examples=max(1, STORIES // 4))
+@given(stories)
+def test_the_same_story_is_told_by_memory_and_postgresql(story: list[Step]) -> None:
+    is_told_alike(story, "postgresql")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.requires("postgresql"))])
+async def test_every_command_asked_again_changes_nothing_and_gets_the_first_answer(tmp_path: Path, kind: str) -> None:
     """Every command in the tables, at once, later, with another body, and after a restart."""
-    story = Story(tmp_path)
+    story = Story(lasting_in(kind, tmp_path))
     for side in story.sides:
         await side.open()
     chance = Random(1)
@@ -332,7 +360,7 @@ async def test_every_command_asked_again_changes_nothing_and_gets_the_first_answ
             before = len(story.log)
             await story.turn([one, one])
             if len(kinds) % 10 == 0:
-                await story.sqlite.restart()
+                await story.lasting.restart()
             other = chance.choice(story.reference.acknowledged)
             await story.turn([other._replace(command=replace(other.command, id=one.command.id), actor=one.actor)])
             assert len(story.log) == before

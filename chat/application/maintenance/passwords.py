@@ -1,5 +1,6 @@
 """`password NAME`: a new password for an account, typed by whoever runs the server."""
 
+import asyncio
 import sys
 from collections.abc import Mapping
 from getpass import getpass
@@ -16,7 +17,15 @@ from chat.logic.keys import name_key
 
 
 async def password(node: Node, arguments: Mapping[str, Any]) -> int:
-    name = arguments["name"]
+    """Nodes may go on beside it: what they write is followed."""
+    following = asyncio.create_task(node.follower.run())
+    try:
+        return await give_password(node, arguments["name"])
+    finally:
+        following.cancel()
+
+
+async def give_password(node: Node, name: str) -> int:
     taken = await node.reading.consult(lambda context: context.look(name_key(name), TakenName))
     if not taken.account:
         complain(f"nobody has ever been called {name!r}: log in as an admin to see who there is.")

@@ -23,8 +23,11 @@ from chat.infra.brokers.listener import Listener
 from chat.infra.brokers.rabbitmq_link import Broken, Link
 
 EXCHANGE: Final = "chat.nodes"
-WAITING: Final = 1_000  # news in a node's queue at the broker; the oldest goes
-UNSENT: Final = 1_000  # news that a node has not sent yet
+# News in a node's queue at the broker; the oldest go.
+WAITING: Final = 1_000
+WAITING_BYTES: Final = 64 * 1024 * 1024
+# News that a node has not sent yet; the oldest go.
+UNSENT: Final = 1_000
 UNSENT_BYTES: Final = 16 * 1024 * 1024
 PREFETCH: Final = 100
 ACKNOWLEDGED: Final = 50  # at once
@@ -50,7 +53,7 @@ class Bells:
         channel = await self._link.channel()
         self._exchange = await self._link.call(channel.declare_exchange(EXCHANGE, ExchangeType.FANOUT, durable=True))
         self._hearing = await self._link.channel(prefetch=PREFETCH)
-        bounds: FieldTable = {"x-max-length": WAITING, "x-overflow": "drop-head"}
+        bounds: FieldTable = {"x-max-length": WAITING, "x-max-length-bytes": WAITING_BYTES, "x-overflow": "drop-head"}
         queue = await self._link.call(
             self._hearing.declare_queue(self._name, exclusive=True, auto_delete=True, arguments=bounds)
         )

@@ -1,7 +1,7 @@
 """The queue of commands from other programs: each is carried out, then answered, and only then acknowledged.
 
 So it is delivered again when the node or the connection dies before that, to be carried out once more: the chat knows a
-command by its id. What cannot be read is put aside in a queue of its own, where it waits for somebody to look at it.
+command by its id. What cannot be read is put aside in a queue of its own, for somebody to look at: the latest 10,000.
 """
 
 import asyncio
@@ -113,8 +113,8 @@ class Letters:
 
 
 def _may_be_a_trap(message: DeliveredMessage) -> bool:
-    """RabbitMQ ends the connection over an answer to some addresses of this kind. Such a letter comes again, and then it
-    is settled first, or it would do so for ever."""
+    """RabbitMQ ends the connection over an answer to some addresses of this kind. Such a letter comes again, and then
+    is settled first: or it would do so for ever."""
     reply_to = message.header.properties.reply_to or ""
     return bool(message.redelivered) and reply_to.startswith("amq.rabbitmq.reply-to")
 

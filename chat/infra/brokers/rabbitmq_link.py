@@ -94,9 +94,7 @@ class Link:
             await self.call(self._connection.connect())
         except InvalidFrameError as error:  # the library does not say what came instead of being let in
             raise Refused(self._connection.url.path) from error
-        self._connection.close_callbacks.add(
-            lambda _, error: self.lose(Broken(f"the connection was closed: {told(error)}"))
-        )
+        self._connection.close_callbacks.add(self._loses("the connection was closed"))
 
     async def close(self) -> None:
         """Say farewell, then cut the socket. Takes two seconds at most, and raises nothing."""

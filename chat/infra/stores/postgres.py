@@ -29,6 +29,7 @@ from chat.domain.log import (
 )
 from chat.infra.stores import postgres_maintenance as maintenance
 from chat.infra.stores import postgres_schema as schema
+from chat.infra.stores import postgres_server as server
 from chat.infra.stores import postgres_work as work
 from chat.infra.stores.postgres_leader import Leader
 from chat.infra.stores.postgres_session import Pause, Session
@@ -38,7 +39,6 @@ TURN: Final = 2.4
 STEP: Final = 0.5  # of a turn, when that is nearly over
 READ: Final = 2.0
 SEARCH: Final = 10.0
-CONNECTING: Final = 5.0
 PREPARING: Final = 60.0  # others may make the tables first
 LONG: Final = 24 * 3600.0
 
@@ -48,7 +48,7 @@ class PostgresStore:
     Without `create` there has to be a chat in the database."""
 
     def __init__(self, url: str, *, read_only: bool = False, create: bool = True) -> None:
-        database = schema.Database(url)
+        database = server.Database(url)
         self.name = database.name
         self.read_only = read_only
         self.create = create and not read_only
@@ -60,13 +60,13 @@ class PostgresStore:
         self._rebuild = maintenance.Rebuild(self.name)
         self._pages = maintenance.WordPages()
         self._leader = Leader()
-        pause = Pause()
-        self._writer = Session(database.connect_writer, pause)
-        self._reader = Session(partial(database.connect, schema.READER), pause)
-        self._finder = Session(partial(database.connect, schema.READER), pause)
-        self._searcher = Session(partial(database.connect, schema.SEARCHER), Pause())
-        self._keeper = Session(partial(database.connect, schema.KEEPER), Pause())
-        self._publisher = Session(partial(database.connect, schema.LEADER), pause)
+        of_turns = Pause()
+        self._writer = Session(database.connect_writer, of_turns)
+        self._reader = Session(partial(database.connect, server.READER), of_turns)
+        self._finder = Session(partial(database.connect, server.READER), of_turns)
+        self._searcher = Session(partial(database.connect, server.SEARCHER), Pause())
+        self._keeper = Session(partial(database.connect, server.KEEPER), Pause())
+        self._publisher = Session(partial(database.connect, server.LEADER), of_turns)
 
     @property
     def _sessions(self) -> tuple[Session, ...]:
@@ -82,15 +82,13 @@ class PostgresStore:
         except BaseException as error:
             await self.close()
             if isinstance(error, StoreError) and not isinstance(error, Unusable):
-                raise Unusable(self._sentence(error.__cause__)) from error
+                raise Unusable(self._sentence(error.__cause__ or error)) from error
             raise
 
     async def _open_to_read(self, form: int) -> None:
-        await self._keeper.run(CONNECTING, schema.check_server)
         await self._keeper.run(READ, schema.check, self.name, form)
 
     async def _open_to_write(self, epoch: str, form: int) -> None:
-        await self._writer.run(CONNECTING, schema.check_server)
         await self._writer.run(PREPARING, schema.prepare, self.name, epoch, form, self.create)
         await self.probe()
 
@@ -212,7 +210,7 @@ class PostgresStore:
 
     async def start_rebuild(self) -> None:
         async with self._turn:
-            await self._writer.run(READ, self._rebuild.start)
+            await self._writer.run(LONG, self._rebuild.start)
 
     async def write_rebuilt(
         self, states: Sequence[StateRow], words: Sequence[WordsRow], listed: Sequence[ListedRow]

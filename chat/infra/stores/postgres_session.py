@@ -1,14 +1,15 @@
 """One connection to PostgreSQL, made at the first piece of work and after trouble.
 
 The library's errors end here. What PostgreSQL rejects for its content is `Poisoned`, and the transaction is rolled
-back. All else is `Unavailable`: what became of the work is not known, so the connection is dropped. For a moment after
-that all sessions with one `Pause` fail at once: who waits for two such failures is still told in time.
+back. All else is `Unavailable`: what became of the work is not known, so the connection is dropped, and for a moment
+after that the session fails at once.
 
-Every piece of work has a limit, which also holds against a server that is frozen.
+Every piece of work has a limit, which also holds against a server that is frozen. After one that did not answer in time
+all sessions that share a `Pause` fail at once: who has to wait for several of them is still told in time.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg
@@ -59,9 +60,10 @@ class Pause:
 class Session:
     """Takes one piece of work after the other."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], pause: Pause) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], of_all: Pause) -> None:
         self._connect = connect
-        self._pause = pause
+        self._of_all = of_all
+        self._own = Pause()
         self._connection: Connection | None = None
         self._free = asyncio.Lock()
         self._under_way: set[asyncio.Task[Any]] = set()  # or waiting
@@ -94,13 +96,13 @@ class Session:
         if self._under_way:
             await asyncio.wait(self._under_way)
 
-    def _submit(self, work: Any) -> asyncio.Task[Any]:
+    def _submit(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _ended(self, task: asyncio.Task[T]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # is looked at, or asyncio complains
@@ -118,8 +120,10 @@ class Session:
             self._free.release()
 
     async def _guarded(self, seconds: float, work: Callable[[Connection], Awaitable[T]]) -> T:
-        if not (self._is_open and self._pause.is_over):
-            raise Unavailable("there was trouble a moment ago" if self._is_open else "the store is not open")
+        if not self._is_open:
+            raise Unavailable("the store is not open, or for reading only")
+        if not (self._own.is_over and self._of_all.is_over):
+            raise Unavailable("there was trouble a moment ago")
         try:
             done = await within(seconds, self._do(work))
         except CONTENT as error:
@@ -127,7 +131,9 @@ class Session:
             raise Poisoned(said(error)) from None
         except TROUBLE as error:
             self._drop()
-            self._pause.begin()
+            self._own.begin()
+            if isinstance(error, TimeoutError):
+                self._of_all.begin()
             raise Unavailable(said(error)) from error
         except StoreError:
             await self._roll_back()
@@ -135,7 +141,8 @@ class Session:
         except BaseException:
             self._drop()
             raise
-        self._pause.forget()
+        self._own.forget()
+        self._of_all.forget()
         return done
 
     async def _do(self, work: Callable[[Connection], Awaitable[T]]) -> T:

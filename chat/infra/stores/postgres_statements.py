@@ -65,7 +65,8 @@ SERVING: Final = TURN + 2
 
 # A turn. The lock is a statement of its own: what the next one sees is of a moment when the turn had it.
 
-BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({TURN})"
+LOCK: Final = f"SELECT pg_advisory_xact_lock({TURN})"
+BEGIN: Final = f"BEGIN; {LOCK}"
 
 # The tail of a state begins behind what was written of it last.
 BEHIND: Final = """
@@ -119,7 +120,7 @@ MARK_PUBLISHED: Final = numbered(sql.MARK_PUBLISHED)
 
 # Maintenance.
 
-TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
+TABLES: Final = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
 
 PUT_STATES: Final = numbered(put(sql.PUT_STATES))
 PUT_WORDS: Final = numbered(_PUT_WORDS)
