@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from chat.application import broker_door
-from chat.application.broker_door import BrokerDoor
+from chat.application.broker_door import LARGEST, BrokerDoor
 from chat.application.codec import encode
 from chat.domain.accounts import CreateBot, DeactivateAccount, PromoteAccount
 from chat.domain.errors import Poisoned, Refused, Unavailable
@@ -153,6 +153,8 @@ UNREAD: dict[str, tuple[bytes, str | None, str]] = {
     "a ping": (b'{"type":"ping"}', None, "malformed"),
     "a text that is too long": (b'{"type":"send_message","id":"one","room":"r","text":""}', "one", "malformed"),
     "too much": (b'{"type":"me","id":"one"}' + b" " * BODY, "one", "too_large"),
+    "too much before its id": (b'{"type":"me","text":"' + b"x" * BODY + b'","id":"one"}', "one", "too_large"),
+    "far too much before its id": (b'{"text":"' + b"x" * LARGEST + b'","id":"one"}', None, "too_large"),
     "too much of anything": (b"x" * (BODY + 1), None, "too_large"),
 }
 
