@@ -67,12 +67,15 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
             self.scope["extensions"][WRITER] = self  # type: ignore[assignment]
 
     def listen(self, on_frame: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
-        """Hand over every text frame from now on, and tell when the connection is gone."""
+        """Hand over every text frame from now on, and tell when the connection is gone. When it is gone already,
+        nothing is held that nobody would let go of.
+        """
+        if self.disconnected:
+            on_lost()
+            return
         self._on_frame, self._on_lost = on_frame, on_lost
         if self._kept:
             self.resume()
-        if self.disconnected:
-            on_lost()
 
     def pause(self) -> None:
         """Hand over nothing more until `resume`."""

@@ -265,44 +265,6 @@ async def test_an_erased_event_is_changed_where_it_stands(store: Store) -> None:
     assert [row.event for row in await store.read_about([key(1)])] == [b"gone", b"too"]
 
 
-# The stream for other programs.
-
-
-async def test_who_leads_is_told_what_was_published_and_it_never_goes_back(store: Store) -> None:
-    assert await store.lead() == 0
-    await store.mark_published(7)
-    assert await store.lead() == 7
-    await store.mark_published(5)
-    assert await store.lead() == 7
-
-
-async def test_what_was_published_is_known_to_the_next_who_leads(store: Store) -> None:
-    await store.lead()
-    await store.mark_published(3)
-    await store.resign()
-    await store.close()
-    await store.open("epoch", 1)
-    assert await store.lead() == 3
-
-
-async def test_to_resign_is_never_wrong(store: Store) -> None:
-    await store.resign()
-    assert await store.lead() == 0
-    await store.resign()
-    await store.resign()
-    assert await store.lead() == 0
-
-
-async def test_what_is_published_is_marked_beside_a_turn_or_after_it(store: Store) -> None:
-    await store.lead()
-    await store.begin(0, [], [])
-    marking = asyncio.create_task(store.mark_published(1))
-    await asyncio.sleep(0.02)
-    await store.abandon()
-    await asyncio.wait_for(marking, 5)
-    assert await store.lead() == 1
-
-
 # States.
 
 
