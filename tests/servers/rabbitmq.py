@@ -196,7 +196,7 @@ class RabbitServer:
         self.evaluate(f'{{ok, Queue}} = {found}, rabbit_amqqueue:delete(Queue, false, false, <<"operator">>).')
 
     def close_all_connections(self) -> None:
-        self.ctl("close_all_connections", "closed by the operator")
+        self.ctl("close_all_connections", "--vhost", self.vhost, "closed by the operator")
 
     def raise_alarm(self) -> None:
         """Who publishes is blocked: there is said to be too little memory."""

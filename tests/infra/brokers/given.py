@@ -106,13 +106,14 @@ def publications(count: int, first: int = 1, body: bytes = b'{"type":"message_se
 class Program:
     """Another program: it writes letters and has a queue for the answers."""
 
-    def __init__(self, channel: AbstractChannel, answers: AbstractQueue) -> None:
+    def __init__(self, channel: AbstractChannel, bare: AbstractChannel, answers: AbstractQueue) -> None:
         self.channel = channel
+        self.bare = bare  # without confirms
         self.answers = answers
 
     async def write(self, frame: bytes, **properties: Any) -> None:
         properties = {"reply_to": self.answers.name, "correlation_id": "1"} | properties
-        await self.channel.default_exchange.publish(aio_pika.Message(frame, **properties), COMMANDS)
+        await self.channel.default_exchange.publish(aio_pika.Message(frame, **properties), COMMANDS, timeout=WITHIN)
 
     async def answered(self, count: int = 1) -> list[tuple[str | None, bytes]]:
         """The correlation ids and bodies of so many answers."""
@@ -158,7 +159,8 @@ async def program(url: str) -> AsyncIterator[Program]:
     connection = await aio_pika.connect(url)
     try:
         channel = await connection.channel()
-        yield Program(channel, await channel.declare_queue(exclusive=True))
+        bare = await connection.channel(publisher_confirms=False)
+        yield Program(channel, bare, await channel.declare_queue(exclusive=True))
     finally:
         with suppress(Exception):
             async with asyncio.timeout(5):

@@ -5,9 +5,7 @@ from contextlib import AsyncExitStack
 
 from tests.infra.brokers.conftest import Another
 from tests.infra.brokers.given import MISSED, Remembering, heard_by, publications, running, until
-from tests.infra.edges import anyio_backend
-
-__all__ = ["anyio_backend"]  # the loop that the server runs on, and the plain one
+from tests.infra.edges import anyio_backend as anyio_backend  # the loop that the server runs on, and the plain one
 
 BELLS = 500
 

@@ -4,6 +4,7 @@ again by itself, with the news that something was missed."""
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -34,16 +35,21 @@ def nothing(server: RabbitServer) -> None:
 
 
 @asynccontextmanager
-async def lost_and_found(broker: RabbitBroker, listener: Remembering) -> AsyncIterator[None]:
-    """What happens inside is noticed, told once, and over in the end."""
+async def lost_and_found(broker: RabbitBroker, listener: Remembering, why: str) -> AsyncIterator[None]:
+    """What happens inside is noticed for what it is, told once, and over in the end."""
     before = len(listener.told)
     with capture_logs() as lines:
         yield
         await until(lambda: len(lines) >= 2 and not broker.is_away, "the broker to come back")
     assert [line["log_level"] for line in lines] == ["warning", "info"], lines
+    assert why in lines[0]["why"]
     assert MISSED in listener.told[before:]
     await heard_by(listener, b"back", broker)
     await until(lambda: listener.told[-1] == b"back", "all that was rung to be heard")
+
+
+def is_back(broker: RabbitBroker, listener: Remembering, times: int) -> bool:
+    return listener.missed_times == times and not broker.is_away
 
 
 def into_the_void(broker: RabbitBroker) -> None:
@@ -55,23 +61,23 @@ def into_the_void(broker: RabbitBroker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "end"),
+    ("trouble", "end", "why"),
     [
-        (RabbitServer.kill, RabbitServer.start),
-        (RabbitServer.stop, RabbitServer.start),
-        (RabbitServer.close_all_connections, nothing),
-        (delete_queues, nothing),
+        (RabbitServer.kill, RabbitServer.start, "the connection was closed"),
+        (RabbitServer.stop, RabbitServer.start, "CONNECTION_FORCED"),
+        (RabbitServer.close_all_connections, nothing, "closed by the operator"),
+        (delete_queues, nothing, "the broker ended the consumer of chat.node."),
     ],
     ids=["killed", "stopped", "connections closed", "queue deleted"],
 )
 async def test_it_is_noticed_and_over_in_the_end(
-    server: RabbitServer, trouble: Callable[[RabbitServer], None], end: Callable[[RabbitServer], None]
+    server: RabbitServer, trouble: Callable[[RabbitServer], None], end: Callable[[RabbitServer], None], why: str
 ) -> None:
     broker, listener = RabbitBroker(server.url), Remembering()
-    async with running(broker, listener), lost_and_found(broker, listener):
+    async with running(broker, listener), lost_and_found(broker, listener, why):
         await asyncio.to_thread(trouble, server)
         if end is not nothing:
-            await until(lambda: broker.is_away, "the loss to be noticed", within=5)
+            await until(lambda: broker.is_away, "the loss to be noticed")
             assert await broker.publish(publications(3)) == 0
             into_the_void(broker)
         await asyncio.to_thread(end, server)
@@ -80,19 +86,33 @@ async def test_it_is_noticed_and_over_in_the_end(
 
 async def test_a_frozen_broker_is_noticed_and_nothing_waits_for_it(server: RabbitServer) -> None:
     broker, listener = RabbitBroker(server.url), Remembering()
-    leaving, left = RabbitBroker(server.url), Remembering()
-    async with running(broker, listener), lost_and_found(broker, listener):
-        async with running(leaving, left):
+    leaving = running(RabbitBroker(server.url), Remembering())
+    async with running(broker, listener):
+        await leaving.__aenter__()
+        async with lost_and_found(broker, listener, "nothing has come back"):
             server.pause()
-        try:
-            async with asyncio.timeout(8):
-                assert await broker.publish(publications(3)) == 0
-            await until(lambda: broker.is_away, "the frost to be noticed")
-            into_the_void(broker)
-            async with running(leaving, left, present=False):
-                await asyncio.sleep(0.5)  # into its connecting, which cannot be waited for otherwise
-        finally:
-            server.resume()
+            try:
+                await leaving.__aexit__(None, None, None)
+                async with asyncio.timeout(8):
+                    assert await broker.publish(publications(3)) == 0
+                await until(lambda: broker.is_away, "the frost to be noticed")
+                into_the_void(broker)
+                async with running(RabbitBroker(server.url), Remembering(), present=False):
+                    await asyncio.sleep(0.5)  # into its connecting, which shows nowhere
+            finally:
+                server.resume()
+
+
+async def test_nothing_stays_behind_of_a_connection_that_is_full_to_a_frozen_broker(server: RabbitServer) -> None:
+    tasks = len(asyncio.all_tasks())
+    broker = RabbitBroker(server.url)
+    try:
+        async with running(broker, Remembering()):
+            server.pause()
+            assert await broker.publish(publications(50, body=b"x" * 512 * 1024)) == 0
+        await until(lambda: len(asyncio.all_tasks()) <= tasks, "what served it to end", within=10)
+    finally:
+        server.resume()
 
 
 async def test_a_silent_cut_is_noticed_in_each_direction(server: RabbitServer) -> None:
@@ -116,7 +136,7 @@ async def test_a_silent_cut_is_noticed_in_each_direction(server: RabbitServer) -
 
 async def test_an_alarm_is_sat_out_on_one_connection(server: RabbitServer) -> None:
     broker, listener = RabbitBroker(server.url), Remembering()
-    async with running(broker, listener), lost_and_found(broker, listener):
+    async with running(broker, listener), lost_and_found(broker, listener, "an alarm"):
         await asyncio.to_thread(server.raise_alarm)
         try:
             await until(lambda: broker.is_away, "the alarm to be noticed")
@@ -147,16 +167,15 @@ async def test_each_connection_has_a_fresh_queue_and_leaves_nothing_behind(
     server: RabbitServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(rabbitmq_module, "LASTING", 0.0)  # or it would wait longer from time to time
-    broker, listener = RabbitBroker(server.url), Remembering()
+    listener = Remembering()
     async with Proxy(server.port) as proxy:
         broker = RabbitBroker(server.url_by(port=proxy.port))
         async with running(broker, listener):
             [first] = await asyncio.to_thread(nodes, server)
             tasks = len(asyncio.all_tasks())
-            for _ in range(20):
-                times = listener.missed_times
+            for times in range(2, 22):
                 proxy.cut()
-                await until(lambda times=times: listener.missed_times > times and not broker.is_away, "a rebuild")
+                await until(partial(is_back, broker, listener, times), "a rebuild")
             await until(lambda: len(asyncio.all_tasks()) <= tasks, "what served the earlier ones to end")
             await until(lambda: len(nodes(server)) == 1, "the earlier queues to go")
             [last] = await asyncio.to_thread(nodes, server)

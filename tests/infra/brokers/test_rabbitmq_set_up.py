@@ -89,3 +89,20 @@ async def test_a_broker_that_is_nowhere_is_told_once_however_often_it_is_tried(
     async with running(broker, Remembering(), present=False):
         await until(lambda: tries >= 5, "some tries")
     assert warnings(lines) == ["111 refused"]
+
+
+async def test_a_broker_that_takes_connections_and_says_nothing_is_tried_again(lines: Lines) -> None:
+    taken = 0
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        taken += 1
+        while await reader.read(1_024):
+            pass
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with silent, running(RabbitBroker(f"amqp://chat:{SECRET}@127.0.0.1:{port}/"), Remembering(), present=False):
+        await until(lambda: taken >= 2, "another try")
+    assert warnings(lines) == ["no answer within 2 s"]
