@@ -82,6 +82,8 @@ class Numbers:
         yield _gauge("chat_passwords_pending", "Passwords that are hashed or wait for it.", node.passwords.pending)
         yield _gauge("chat_states_at_hand", "States in the cache.", len(node.cache))
         yield _gauge("chat_states_at_hand_bytes", "Encoded size of the states in the cache.", node.cache.size)
+        yield _gauge("chat_broker_away", "1 while no news come from other nodes.", node.broker.is_away)
+        yield _by("reason", "chat_news_dropped", "News for other nodes that were not sent.", node.broker.dropped)
         trouble = node.turns.in_trouble
         yield _gauge("chat_store_in_trouble", "1 from a turn that the store did not take until it takes one.", trouble)
         yield _gauge("chat_draining", "1 while this node shuts down.", node.draining)

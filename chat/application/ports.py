@@ -147,6 +147,10 @@ class Broker(Protocol):
     def is_away(self) -> bool:
         """Whether what is rung now does not come back, as far as is known."""
 
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many news were lost before they were sent, by the reason."""
+
     async def run(self, listener: Listener) -> None:
         """Connected whenever that can be, until cancelled. Raises nothing."""
 

@@ -86,6 +86,9 @@ class HttpEdge(HttpToolsProtocol):
         self._disarm()
         self._be_read()
         super().connection_lost(exc)
+        if self.pipeline:  # whom nobody will answer: they and this protocol hold each other
+            self.pipeline.clear()
+            self.cycle = None  # type: ignore[assignment]
 
     # ---- what comes in
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -146,6 +147,7 @@ class FakeBroker:
 
     def __init__(self) -> None:
         self.is_away = False
+        self.dropped: Counter[str] = Counter()
         self.rung: list[bytes] = []
         self.published: list[Publication] = []
         self.takes = 1_000_000

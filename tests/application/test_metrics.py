@@ -21,7 +21,7 @@ from chat.domain.messages import ListMessages, SendMessage
 from chat.domain.rooms import CreateRoom, JoinRoom, ListRooms
 from chat.infra.hub import HELD, UNSENT
 from chat.infra.stores.memory import MemoryStore
-from tests.application.fakes import LATER, FakeWire, World, until, world
+from tests.application.fakes import LATER, FakeBroker, FakeWire, World, until, world
 from tests.inside import new_node
 from tests.logic.given import TABLES
 
@@ -45,6 +45,8 @@ TYPES: Final = {
     "chat_states_at_hand": "gauge",
     "chat_states_at_hand_bytes": "gauge",
     "chat_store_in_trouble": "gauge",
+    "chat_broker_away": "gauge",
+    "chat_news_dropped": "counter",
     "chat_draining": "gauge",
 }
 DECODER: Final = frame_decoder(TABLES)
@@ -378,3 +380,13 @@ async def test_a_look_at_thousands_of_sockets_is_cheap(capsys: pytest.CaptureFix
         print(f"{took * 1_000:.1f} ms, {len(told):,} bytes")
     assert b"chat_sockets 2000.0" in told
     assert took < 1
+
+
+async def test_a_broker_that_is_away_and_what_it_lost_are_counted() -> None:
+    here, *_ = await tea()
+    broker = here.node.broker
+    assert isinstance(broker, FakeBroker)
+    broker.is_away, broker.dropped["away"] = True, 3
+    scrape = Scrape(here.node)
+    assert scrape("chat_broker_away") == 1
+    assert scrape("chat_news_dropped_total", reason="away") == 3

@@ -1,6 +1,7 @@
 """The broker of a node that is alone, or of several in one process that share an exchange: there is none but them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -40,6 +41,7 @@ class LocalBroker:
 
     def __init__(self, exchange: Exchange | None = None) -> None:
         self._exchange = exchange or Exchange()
+        self.dropped: Counter[str] = Counter()  # nothing, before it is handed on
 
     async def run(self, listener: Listener) -> None:
         line = self._exchange.join()
