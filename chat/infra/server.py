@@ -24,6 +24,8 @@ from chat.infra.http_edge import HttpEdge
 
 WITHIN: Final = 8.0  # of the ten seconds that a container is given
 ANSWERED_WITHIN: Final = 1.0  # seconds for peers to answer a close
+RESTARTING: Final = 1012
+SOON: Final = "1000"  # milliseconds after which to come back
 SEND_BUFFER: Final = 128 * 1024
 BACKLOG: Final = 4_096  # connections that wait to be accepted
 UNACKNOWLEDGED: Final = 20_000  # milliseconds that sent bytes may stay unacknowledged
@@ -67,9 +69,11 @@ class Server(uvicorn.Server):
 
     async def _answers(self) -> None:
         """Let those who were sent a close answer it, or be gone: a connection that is closed while its peer still sends
-        is reset, and takes the close code with it.
+        is reset, and takes the close code with it. Who has not been said hello to was not sent away with the others.
         """
         edges = [connection for connection in self.server_state.connections if isinstance(connection, WebSocketEdge)]
+        for edge in edges:
+            edge.hang_up(RESTARTING, SOON)
         if leaving := [edge.gone() for edge in edges if edge.close_sent]:
             await asyncio.wait(leaving, timeout=ANSWERED_WITHIN)
 

@@ -5,6 +5,7 @@ What differs from the shipped one is what the files beside it are for: where it 
 
 import json
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests import canaries
-from tests.client import request
 from tests.running import ROOT, WITHIN, free_port, wait_for
 
 SHIPPED: Final = ROOT / ".deploy"
@@ -27,7 +27,7 @@ class Proxy:
         self.log = folder / "access.log"
         self.errors = folder / "errors.log"
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes]
         folder.mkdir(parents=True)
         canaries.watch(self.log)
         shutil.copy(SHIPPED / "nginx.conf", folder)
@@ -38,32 +38,27 @@ class Proxy:
     @staticmethod
     def _nodes(ports: Sequence[int]) -> str:
         """The shipped lines, with other addresses."""
-        lines = (SHIPPED / "nodes.conf").read_text().splitlines()
-        assert len(lines) == 2, lines
-        options = {line.split(maxsplit=2)[2] for line in lines}
-        assert len(options) == 1, lines
-        return "".join(f"server 127.0.0.1:{port} {options.copy().pop()}\n" for port in ports)
+        shipped = (SHIPPED / "nodes.conf").read_text().splitlines()
+        [options] = {line.split(maxsplit=2)[2] for line in shipped if line.startswith("server ")}
+        return "".join(f"server 127.0.0.1:{port} {options}\n" for port in ports)
 
     def start(self) -> None:
         with self.log.open("ab") as log, self.errors.open("ab") as errors:
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 ["nginx", "-p", f"{self._folder}/", "-c", self._folder / "nginx.conf", "-g", "daemon off;"],
                 stdout=log,
                 stderr=errors,
             )
-        wait_for(lambda: self._answers() or self._process and self._process.poll() is not None, "nginx to listen")
-        assert self._process.poll() is None, self.errors.read_text()
+        wait_for(lambda: self._answers() or process.poll() is not None, "nginx to listen")
+        assert process.poll() is None, self.errors.read_text()
 
     def _answers(self) -> bool:
-        try:
-            return request(self.address, "GET", "/metrics").status == 404
-        except OSError:
-            return False
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> None:
-        if self._process:
-            self._process.terminate()
-            self._process.wait(WITHIN)
+        self._process.terminate()
+        self._process.wait(WITHIN)
 
     def lines(self) -> list[dict[str, Any]]:
         """What it logged of requests."""
@@ -73,8 +68,8 @@ class Proxy:
 @contextmanager
 def proxied(folder: Path, ports: Sequence[int], front: Sequence[str] = ()) -> Iterator[Proxy]:
     proxy = Proxy(folder, ports, front)
+    proxy.start()
     try:
-        proxy.start()
         yield proxy
     finally:
         proxy.stop()

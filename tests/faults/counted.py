@@ -1,5 +1,5 @@
 """chat.py that counts what it holds: at each SIGUSR1 it writes to the file COUNTS, as JSON, how much there is of all
-that comes and goes, after a collection.
+that comes and goes, after a collection; and what of the chat's own had waited for one.
 
 What is remembered on purpose is made small first, so that it is full soon and adds nothing later: SQLite's pages, and
 the cache of states, which is emptied before each count. An account counts as offline a second after its last socket.
@@ -25,8 +25,9 @@ from typing import Any, Final
 import msgspec
 
 ROOT: Final = Path(__file__).parents[2]
+CHAT: Final = ("chat.",)
 OURS: Final = (
-    "chat.",
+    *CHAT,
     "uvicorn.",
     "starlette.",
     "websockets.",
@@ -46,6 +47,7 @@ class Counted:
     def __init__(self, file: Path) -> None:
         self.held: dict[str, Any] = {}
         self._file = file
+        self._collected: Counter[str] = Counter()
         self._numbers = count(1)
 
     def write(self) -> None:
@@ -60,8 +62,7 @@ class Counted:
         bound, cache.bound = cache.bound, 0
         cache.trim()
         cache.bound = bound
-        for _ in range(3):
-            gc.collect()
+        self._collect()
         give_back()
         return {
             "memory": resident(),
@@ -71,8 +72,15 @@ class Counted:
             "threads": sorted(thread.name for thread in threading.enumerate() if thread.name != IDLE),
             "files": sorted(filter(None, map(opened, os.listdir("/proc/self/fd")))),
             "sizes": {path: size for name, value in self.held.items() for path, size in sizes(name, value, set())},
-            "objects": Counter(filter(None, (kind_of(each) for each in gc.get_objects()))),
+            "objects": kinds(OURS),
+            "collected": self._collected,
         }
+
+    def _collect(self) -> None:
+        before = kinds(CHAT)
+        for _ in range(3):
+            gc.collect()
+        self._collected += before - kinds(CHAT)
 
 
 def give_back() -> None:
@@ -94,10 +102,10 @@ def opened(number: str) -> str:
         return ""
 
 
-def kind_of(value: object) -> str:
-    kind = type(value)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    return name if name.startswith(OURS) else ""
+def kinds(packages: tuple[str, ...]) -> Counter[str]:
+    """How many objects there are of each class in these, garbage too."""
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in map(type, gc.get_objects()))
+    return Counter(name for name in names if name.startswith(packages))
 
 
 def sizes(path: str, value: object, seen: set[int]) -> Iterator[tuple[str, int]]:

@@ -20,6 +20,32 @@ from tests.infra.edges import anyio_backend as anyio_backend
 # ---- the end
 
 
+async def test_who_was_not_said_hello_to_is_told_when_to_come_back() -> None:
+    listener = listen("127.0.0.1", 0)
+    wires: list[WebSocketEdge] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        wires.append(scope["extensions"][WRITER])
+        await wires[0].gone()
+
+    async def drain(_: float) -> None:
+        """Knows of nobody."""
+
+    made = server(app, (), drain, Admission(100))
+    serving = asyncio.create_task(made.serve([listener]))
+    peer = await lazy(Place(listener.getsockname()[1], Admission(100)))
+    await until(lambda: wires)
+    made.leave()
+    told = b""
+    while more := await asyncio.wait_for(asyncio.get_running_loop().sock_recv(peer, 1_000), 10):
+        told += more
+    peer.close()
+    await serving
+    assert told.endswith(b"\x88\x06" + struct.pack("!H", 1012) + b"1000")
+
+
 async def ended_at(place_peer: Callable[[socket.socket], Any]) -> float:
     """A server that drains by sending its one socket away; for how long it then takes to end."""
     listener = listen("127.0.0.1", 0)
