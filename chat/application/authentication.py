@@ -106,19 +106,22 @@ async def who_asks(connection: HTTPConnection, node: Node) -> Asker:
 
 
 async def who_has(token: str, node: Node, address: str) -> Asker:
-    """A token that is no good asks for nobody. One that names an account that is not at hand is paid for by its
-    address, so that nobody makes the store look for things that are not there without end.
+    """A token that is no good asks for nobody. One that is not known here may have been given by another node a moment
+    ago: the store is asked, and the address pays for it, so that nobody does that without end.
 
     Raises `Refused` `too_fast`, `busy`, `unavailable`.
     """
     account, _, secret = token.partition(".")
     is_readable = bool(secret) and account.isalnum() and len(token) <= 200
-    if is_readable and node.cache.get(account_key(account)):
-        return await _known(node, account, secret)
     if not is_readable:
         return Asker()
+    if node.cache.get(account_key(account)):
+        asker = await _known(node, account, secret)
+        if asker.account:
+            return asker
     node.allowances.strangers.spend(address)
     async with node.allowances.lookups.of(address):
+        await node.follower.was_behind()
         return await _known(node, account, secret)
 
 

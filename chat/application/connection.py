@@ -261,7 +261,8 @@ class Connection:
         """
         while (wait := self._node.allowances.asking.take(self._asker.account, cost)) and not self._lost:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._gone.wait()
 
     async def _tell_missed(self, step: resume.Tell) -> CaughtUp | Reset:
         """Page by page, as fast as they are read, and no further than the asker is a member. A stream has no gap; when

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from chat.application.cache import Cache
+from chat.domain.errors import Unavailable
 from chat.domain.log import Entry, LogInfo
 from chat.logic.mediator import Version
 
 SOON: Final = 0.05  # seconds for what was committed to be told, before it is read
+PATIENCE: Final = 3.0  # seconds for it to be read
 
 
 class Gap(Exception):
@@ -74,10 +76,13 @@ class Cursor:
             raise
 
     async def reach_written(self, position: int) -> None:
-        """The same of a position that the log has: when nobody tells what is there, it is read."""
+        """The same of a position that the log has: if nobody tells what is there, it is read. Raises `Unavailable`."""
         timer = asyncio.get_running_loop().call_later(SOON, self.behind.set)
         try:
-            await self.reach(position)
+            async with asyncio.timeout(PATIENCE):
+                await self.reach(position)
+        except TimeoutError:
+            raise Unavailable("the log cannot be followed") from None
         finally:
             timer.cancel()
 

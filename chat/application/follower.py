@@ -15,7 +15,7 @@ import structlog
 from chat.application.codec import FORMAT, Codec
 from chat.application.cursor import Cursor
 from chat.application.ports import Clock, Hub, Store
-from chat.domain.errors import StoreError, Unavailable
+from chat.domain.errors import Refused, StoreError, Unavailable
 from chat.domain.log import TAIL, LogInfo
 from chat.logic.websocket import RESTARTING, come_back_in
 
@@ -63,7 +63,8 @@ class Follower:
         while True:
             with suppress(TimeoutError):
                 pause = ALONE if has_failed or self._is_alone() else POLL
-                await asyncio.wait_for(self._cursor.behind.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._cursor.behind.wait()
             self._cursor.behind.clear()
             has_failed = True
             try:
@@ -90,6 +91,19 @@ class Follower:
             self._start_over(info, "this node is too far behind to tell what it missed")
         else:
             await self.catch_up()
+
+    async def was_behind(self) -> bool:
+        """Whether the log held more than this node knew, which it knows now: somebody may have done something by
+        another node a moment ago. Raises `Refused` `unavailable`.
+        """
+        try:
+            head = (await self._store.read_info()).head
+            if head <= self._cursor.position:
+                return False
+            await self._cursor.reach_written(head)
+        except StoreError:
+            raise Refused("unavailable", retry_after=1.0) from None
+        return True
 
     async def catch_up(self) -> None:
         """Read the log up to its head, page by page, outside the lock."""

@@ -106,7 +106,8 @@ class Publisher:
 
     async def _gather(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._cursor.reach(self._position + 1), ASK)
+            async with asyncio.timeout(ASK):
+                await self._cursor.reach(self._position + 1)
         await asyncio.sleep(GATHER)
 
     async def _public(self, entries: list[Entry]) -> list[Publication]:

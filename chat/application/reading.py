@@ -64,9 +64,9 @@ class Reading:
         with self._cursor.meanwhile() as since:
             try:
                 loaded = await self._store.load(keys)
+                await self._cursor.reach_written(loaded.position)
             except Unavailable:
                 raise Refused("unavailable", retry_after=1.0) from None
-            await self._cursor.reach_written(loaded.position)
             # Else the store showed a view so old, or of another history, that nobody knows what it lacks.
             if loaded.position >= before and jumps == self._cursor.jumps:
                 self._cache.admit(loaded, since)

@@ -345,3 +345,18 @@ async def test_of_a_connection_that_is_over_nothing_is_left_without_a_collection
             await until(lambda: not any(each() for each in left))
         finally:
             gc.enable()
+
+
+async def test_nor_of_one_that_is_over_before_anybody_listens() -> None:
+    async with edge(delay=0.02) as place:
+        gc.disable()
+        try:
+            peer = await lazy(place)
+            await until(lambda: place.wires)
+            left: list[weakref.ref[Any]] = [weakref.ref(place.wire), weakref.ref(place.wire.conn)]
+            place.wires.clear()
+            peer.close()
+            await until(lambda: place.lost)
+            await until(lambda: not any(each() for each in left))
+        finally:
+            gc.enable()

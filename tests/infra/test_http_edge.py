@@ -1,9 +1,11 @@
 """HTTP at the edge: a request arrives in time and in measure, its answer is read, or the connection ends."""
 
 import asyncio
+import gc
 import json
 import socket
 import struct
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -343,3 +345,18 @@ async def test_another_protocol_is_not_offered_and_the_request_answered(caplog: 
     async with edge(timeout_keep_alive=0.05) as place:
         assert (await ends(place, GET.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost"))).endswith(b"ok")
     assert not caplog.records
+
+
+async def test_of_requests_that_nobody_waits_for_any_more_nothing_is_left_without_a_collection() -> None:
+    async with edge(delay=0.01) as place:
+        gc.disable()
+        try:
+            peer = await lazy(place, GET * 10)
+            await until(lambda: place.asked)
+            left = [weakref.ref(connection) for connection in place.state.connections]
+            assert left
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            await until(lambda: not any(each() for each in left))
+        finally:
+            gc.enable()

@@ -155,7 +155,8 @@ class Link:
     async def _is_blocked(self) -> bool:
         """The broker has said so."""
         try:
-            await asyncio.wait_for(self._is_ready(), 0.01)
+            async with asyncio.timeout(0.01):
+                await self._is_ready()
         except TimeoutError:
             return True
         return False
