@@ -121,7 +121,7 @@ async def who_has(token: str, node: Node, address: str) -> Asker:
             return asker
     node.allowances.strangers.spend(address)
     async with node.allowances.lookups.of(address):
-        await node.follower.was_behind()
+        await node.follower.knows_more_than(node.cursor.position)
         return await _known(node, account, secret)
 
 

@@ -92,18 +92,15 @@ class Follower:
         else:
             await self.catch_up()
 
-    async def was_behind(self) -> bool:
-        """Whether the log held more than this node knew, which it knows now: somebody may have done something by
-        another node a moment ago. Raises `Refused` `unavailable`.
+    async def knows_more_than(self, position: int) -> bool:
+        """Now that it has asked how far the log goes: somebody may have done something by another node a moment ago.
+        Raises `Refused` `unavailable`.
         """
         try:
-            head = (await self._store.read_info()).head
-            if head <= self._cursor.position:
-                return False
-            await self._cursor.reach_written(head)
+            await self._cursor.reach_written((await self._store.read_info()).head)
         except StoreError:
             raise Refused("unavailable", retry_after=1.0) from None
-        return True
+        return self._cursor.position > position
 
     async def catch_up(self) -> None:
         """Read the log up to its head, page by page, outside the lock."""

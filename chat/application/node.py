@@ -264,9 +264,10 @@ class Node:
 
     async def _answer(self, query: Query, actor: str, session: str) -> Any:
         """What this node does not know of yet, another may have done a moment ago for the same asker."""
+        position = self.cursor.position
         try:
             return await self.reading.answer(query, actor, session)
         except Refused as refusal:
-            if refusal.code not in NOT_YET or not await self.follower.was_behind():
+            if refusal.code not in NOT_YET or not await self.follower.knows_more_than(position):
                 raise
         return await self.reading.answer(query, actor, session)

@@ -109,6 +109,30 @@ async def test_who_is_there_is_known_on_every_node(cluster: Cluster, ann: Accoun
             assert set(answer["online"]) >= {bob.id}
 
 
+def elsewhere(cluster: Cluster, name: str, times: int) -> None:
+    """Whoever logs in by one node, makes a room or is added to one, and goes on by the other at once."""
+    here, there = cluster.nodes
+    friend = newcomer(cluster)
+    shared = friend.do("create_room", title="Shared", kind="private")["room"]
+    for number in range(times):
+        token = Account(here.address).do("log_in", name=name, password=PASSWORD)["token"]
+        one, other = Account(here.address, token), Account(there.address, token)
+        assert other.ask("me")["account"]["id"] == one.id
+        room = one.do("create_room", title=f"{number}", kind="private")["room"]
+        assert other.ask("list_messages", room=room)["messages"] == []
+        friend.do("add_member", room=shared, account=one.id)
+        assert other.ask("list_messages", room=shared)["messages"] == []
+        friend.do("remove_member", room=shared, account=one.id)
+        one.do("log_out")
+
+
+async def test_what_was_done_by_one_node_is_known_by_another_at_once(cluster: Cluster, ann: Account) -> None:
+    await asyncio.to_thread(elsewhere, cluster, ann.name, 20)
+    token = (await asyncio.to_thread(ann.do, "log_in", name=ann.name, password=PASSWORD))["token"]
+    async with talking(Account(cluster.nodes[1].address, token)):
+        pass  # said hello to
+
+
 @pytest.fixture
 def without_broker(cluster: Cluster) -> Iterator[Cluster]:
     cluster.rabbit.stop()
@@ -133,4 +157,5 @@ async def test_without_the_broker_it_is_found_out_by_looking(
             told.append(time.monotonic() - start)
         ann.do("log_out")
         assert (await other.end()).code == 4401
+        await asyncio.to_thread(elsewhere, without_broker, bob.name, 5)
     assert max(told) < 10 * POLLED
