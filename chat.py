@@ -204,6 +204,8 @@ async def serve(settings: Settings) -> int:
         address = address_of(listener)
         if settings.host not in LOOPBACK and await node.needs_owner():
             log.info("set up the first account", open=f"{address}/#invite/{node.ask_for_setup()}")
+        if settings.broker == LOCAL and settings.database.startswith("postgresql:"):
+            log.warning("without --broker this node hears only every few seconds of what others do on this database")
         files, by_address = files_for_connections(), settings.rate > 0
         admission = Admission(settings.sockets, files, settings.proxies, by_address=by_address)
         numbers = add_process(numbers_of(node, admission.dropped), SqliteStore.version)

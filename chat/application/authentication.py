@@ -115,13 +115,15 @@ async def who_has(token: str, node: Node, address: str) -> Asker:
     is_readable = bool(secret) and account.isalnum() and len(token) <= 200
     if not is_readable:
         return Asker()
-    if node.cache.get(account_key(account)):
+    is_at_hand = node.cache.get(account_key(account)) is not None
+    if is_at_hand:
         asker = await _known(node, account, secret)
         if asker.account:
             return asker
     node.allowances.strangers.spend(address)
     async with node.allowances.lookups.of(address):
-        await node.follower.knows_more_than(node.cursor.position)
+        if is_at_hand:
+            await node.follower.knows_more_than(node.cursor.position)
         return await _known(node, account, secret)
 
 

@@ -44,17 +44,19 @@ class BrokerDoor:
             asked = self._read(letter.frame)
         except Refused as refusal:
             return Reply(websocket.refused(_id_in(letter.frame), refusal), readable=False)
+        passing = PASSING
         while True:
             try:
                 return Reply(await self._answer(asked, letter.token))
             except Refused as refusal:
-                if refusal.code not in PASSING:
+                if refusal.code not in passing:
                     return Reply(websocket.refused(asked.id, refusal))
             except StoreError:
                 pass  # it passes
             except Exception:
                 log.exception("a letter broke", kind=type(asked).__name__)
                 return Reply(websocket.refused(asked.id, Refused("internal")))
+            passing = PASSING | {"too_fast"}  # to be tried again costs as much, and is not the sender's wish
             await asyncio.sleep(AGAIN)
 
     def _read(self, frame: bytes) -> Command | Query:

@@ -7,7 +7,6 @@ line is bounded by the session, which stops reading at 64 unanswered.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -91,6 +90,8 @@ class Connection:
     async def _say_hello(self) -> None:
         """The socket enters the hub at the very moment that hello speaks of; what is told since is kept aside."""
         self._node.allowances.asking.spend(self._asker.account, HELLO)
+        if self._node.broker.is_away:  # nobody tells this node what the asker may have seen by another
+            await self._node.follower.knows_more_than(0)
         me, rooms, seqs = await self._node.reading.consult(self._look, *self._who)
         self._must_serve()
         if not self._has_room():
@@ -273,28 +274,25 @@ class Connection:
             rows = await self._node.store.read_stream(room_key(step.room), after, step.upto, PAGE)
             if not rows or rows[-1].seq != after + len(rows):
                 return Reset(step.room, step.upto, "too_many")
-            for part in _parts([row.event for row in rows]):
-                if step.room not in self._socket.rooms:
-                    return Reset(step.room, 0, "not_found")
-                self._socket.say(part)
-                await asyncio.sleep(0)  # it goes out at the end of this round
-                await self._wire.drained()
-            after = rows[-1].seq
+            if step.room not in self._socket.rooms:
+                return Reset(step.room, 0, "not_found")
+            part = _first_part([row.event for row in rows])
+            self._socket.say(part)
+            after += len(part)
+            await asyncio.sleep(0)  # it goes out at the end of this round
+            await self._wire.drained()  # what was taken back meanwhile is read so
         return CaughtUp(step.room, step.upto)
 
 
-def _parts(events: list[bytes]) -> Iterator[list[bytes]]:
-    """Runs that are small enough to be said at once."""
-    part: list[bytes] = []
-    size = 0
+def _first_part(events: list[bytes]) -> list[bytes]:
+    """As many as are small enough to be said at once, and one at least."""
+    size, part = 0, list[bytes]()
     for event in events:
-        if part and size + len(event) > FRAME:
-            yield part
-            part, size = [], 0
-        part.append(event)
         size += len(event)
-    if part:
-        yield part
+        if part and size > FRAME:
+            break
+        part.append(event)
+    return part
 
 
 def _seconds(start: str, end: str) -> float:

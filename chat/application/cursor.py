@@ -10,10 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+import structlog
+
 from chat.application.cache import Cache
 from chat.domain.errors import Unavailable
 from chat.domain.log import Entry, LogInfo
 from chat.logic.mediator import Version
+
+log = structlog.get_logger(__name__)
 
 SOON: Final = 0.05  # seconds for what was committed to be told, before it is read
 PATIENCE: Final = 3.0  # seconds for it to be read
@@ -34,6 +38,7 @@ class Cursor:
         self.position = position
         self.epoch = ""
         self.jumps = 0
+        self.landed = position  # where the last jump ended
         self.behind = asyncio.Event()  # the log may hold more: read it
         self._cache = cache
         self._teller = teller
@@ -52,8 +57,7 @@ class Cursor:
             raise Gap
         self.position = news[-1].position
         if settled is None:
-            for entry in news:
-                self._cache.fold(entry)
+            self._fold(news)
         else:
             for key, version in settled.items():
                 self._cache.settle(key, version, self.position)
@@ -62,6 +66,15 @@ class Cursor:
         for heard in self._listening:
             heard.extend(news)
         self._wake()
+
+    def _fold(self, news: Sequence[Entry]) -> None:
+        """What breaks on an event must not keep it from those who have to hear of it: the states are loaded anew."""
+        try:
+            for entry in news:
+                self._cache.fold(entry)
+        except Exception:
+            log.exception("an event cannot be folded")
+            self._cache.clear()
 
     async def reach(self, position: int) -> None:
         """Wait until the cursor is at `position` or beyond, or was sent elsewhere."""
@@ -88,7 +101,8 @@ class Cursor:
 
     def jump(self, info: LogInfo) -> None:
         """Go on at the end of this log, and tell nobody what lies between. No state at hand is of it."""
-        self.epoch, self.position = info.epoch, info.head
+        self.epoch = info.epoch
+        self.position = self.landed = info.head
         self.jumps += 1
         self._cache.clear()
         self._wake(of_any_position=True)

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from msgspec import Raw
 
-from chat.application.codec import Codec, encode
+from chat.application.codec import FORMAT, Codec, encode
 from chat.application.cursor import SOON, Cursor
 from chat.application.ports import Broker
 from chat.application.presence import Presence
@@ -44,7 +44,7 @@ class Doorbell:
         """A turn of this node is in the log."""
         if entries:
             first, last = entries[0].position, entries[-1].position
-            self._broker.ring(encode(LogGrew(self._cursor.epoch, first, last, told(entries))))
+            self._broker.ring(encode(LogGrew(self._cursor.epoch, FORMAT, first, last, told(entries))))
 
     # ---- what is heard
 
@@ -72,7 +72,7 @@ class Doorbell:
                 self._presence.hear_change(news)
 
     def _take_events(self, grew: LogGrew) -> None:
-        is_ours = grew.epoch == self._cursor.epoch
+        is_ours = (grew.epoch, grew.format) == (self._cursor.epoch, FORMAT)
         if is_ours and grew.last <= self._cursor.position:
             return
         if not is_ours or not grew.events:

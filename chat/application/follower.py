@@ -21,6 +21,7 @@ from chat.logic.websocket import RESTARTING, come_back_in
 
 POLL: Final = 5.0  # seconds between two looks at the log for what nobody told
 ALONE: Final = 1.0  # the same, while no news can come, or when the last look failed
+UNFINISHED: Final = "copying:"  # how the epoch of a database begins that is being copied into
 FAR: Final = 20_000  # events behind the head that nobody is told one by one
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ class Follower:
         self._is_alone = is_alone
         self._fresh_epoch = fresh_epoch
         self._looked_at = clock.seconds()
+        self._is_blind = False
 
     @property
     def unseen_for(self) -> float:
@@ -59,30 +61,44 @@ class Follower:
 
     async def run(self) -> None:
         """Until cancelled. Raises `Outdated`."""
-        has_failed = False
         while True:
             with suppress(TimeoutError):
-                pause = ALONE if has_failed or self._is_alone() else POLL
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(ALONE if self._is_alone() else POLL):
                     await self._cursor.behind.wait()
             self._cursor.behind.clear()
-            has_failed = True
-            try:
-                await self.look()
-                self._looked_at = self._clock.seconds()
-                has_failed = False
-            except StoreError as error:
-                log.warning("the log cannot be read", error=str(error))
-            except Outdated:
-                raise
-            except Exception:  # it is damaged: this node is behind until it can be read
-                log.exception("the log cannot be read")
+            if not await self._has_looked():
+                await asyncio.sleep(ALONE)
+                self._cursor.behind.set()
+
+    async def _has_looked(self) -> bool:
+        """Raises `Outdated`."""
+        try:
+            await self.look()
+        except StoreError as error:
+            self._warn(error)
+            return False
+        except Outdated:
+            raise
+        except Exception:  # it is damaged: this node is behind until it can be read
+            log.exception("the log cannot be read")
+            return False
+        self._looked_at = self._clock.seconds()
+        self._is_blind = False
+        return True
+
+    def _warn(self, error: StoreError) -> None:
+        """Once, until it can be read again."""
+        if not self._is_blind:
+            log.warning("the log cannot be read", error=str(error))
+        self._is_blind = True
 
     async def look(self) -> None:
         """Go to the head of the log. Raises `Outdated`, or a `StoreError`."""
         before = self._cursor.position
         info = await self._store.read_info()
         must_be_known(info)
+        if info.epoch.startswith(UNFINISHED):
+            raise Unavailable("something is being copied into this database")
         if info.epoch != self._cursor.epoch:
             self._start_over(info, "the log is of another history now")
         elif info.head < before:

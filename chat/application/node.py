@@ -18,7 +18,7 @@ from chat.application.codec import FORMAT, Codec, encode
 from chat.application.counts import Counts, counting_failures, watch_lag
 from chat.application.cursor import Cursor
 from chat.application.doorbell import Doorbell
-from chat.application.follower import Follower, Outdated
+from chat.application.follower import UNFINISHED, Follower, Outdated
 from chat.application.forms import FORMS, SLOW, Forms, Opened, is_proved, whose_password
 from chat.application.health import Health
 from chat.application.presence import Presence
@@ -37,7 +37,6 @@ from chat.logic.websocket import RESTARTING, come_back_in
 
 NOT_YET: Final = frozenset({"not_found", "not_a_member", "forbidden", "unauthenticated"})  # and perhaps by now
 WAVE: Final = 200  # sockets told to come back at once
-UNFINISHED: Final = "copying:"  # how the epoch of a database begins that is being copied into
 
 log = structlog.get_logger(__name__)
 

@@ -5,6 +5,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+import structlog
+
 from chat.application.buckets import Buckets
 from chat.application.codec import encode
 from chat.application.ports import Broker, Clock, Hub
@@ -18,6 +20,8 @@ from chat.logic import presence
 from chat.logic.keys import account_key, room_key
 from chat.logic.mediator import Context
 from chat.logic.rates import TYPING
+
+log = structlog.get_logger(__name__)
 
 TICK: Final = 1.0  # seconds for which comings and goings are gathered
 AT_ONCE: Final = 200  # accounts that are looked for in the store, where they are not at hand
@@ -43,8 +47,11 @@ class Presence:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            self.announce()
-            await self.tell()
+            try:
+                self.announce()
+                await self.tell()
+            except Exception:  # a state that cannot be read: it is no fact that is lost here
+                log.exception("who is here cannot be told")
 
     # ---- typing
 

@@ -67,8 +67,18 @@ class Publisher:
             if not self._leads:
                 log.info("publishing events", behind=position)
             self._leads = True
-            self._position = self._marked = position
+            self._position = self._marked = await self._beginning(position)
             await self._lead()
+
+    async def _beginning(self, position: int) -> int:
+        """What is published already lies beyond the log only if an older one was put in its place: all that was added
+        to that is new.
+        """
+        try:
+            await self._cursor.reach_written(position)
+        except StoreError:
+            return min(position, self._cursor.landed)
+        return position
 
     async def _resign(self) -> None:
         with suppress(StoreError):
@@ -78,8 +88,8 @@ class Publisher:
 
     async def _lead(self) -> None:
         """For as long as that is asked for and the broker takes what is published. Raises what the store does."""
-        is_taken = True
-        while is_taken and await self._store.lead() is not None:
+        is_taken, jumps = True, self._cursor.jumps
+        while is_taken and await self._store.lead() is not None and jumps == self._cursor.jumps:
             ask_at = self._clock.seconds() + ASK
             while is_taken and self._clock.seconds() < ask_at:
                 is_taken = await self._publish_some()
@@ -91,8 +101,12 @@ class Publisher:
             self._marked = self._position
 
     async def _publish_some(self) -> bool:
-        """Whether the broker took all that there was."""
-        rows = await self._store.read_log(self._position, SLICE)
+        """Whether the broker took all that this node knows: a room that it has not heard of is no direct one yet."""
+        known = self._cursor.position
+        found = await self._store.read_log(self._position, SLICE)
+        rows = [row for row in found if row.position <= known]
+        if len(rows) < len(found):
+            self._cursor.behind.set()
         publications = await self._public([self._codec.entry(row) for row in rows])
         safe = await self._broker.publish(publications) if publications else 0
         if safe < len(publications):
@@ -111,11 +125,7 @@ class Publisher:
         await asyncio.sleep(GATHER)
 
     async def _public(self, entries: list[Entry]) -> list[Publication]:
-        """Of rooms that this node knows by then: one that it has not heard of is no direct one yet. Raises `Refused`
-        `unavailable`.
-        """
-        if entries:
-            await self._cursor.reach_written(entries[-1].position)
+        """Raises `Refused` `unavailable`."""
         of_rooms = [entry for entry in entries if isinstance(entry.record.event, RoomEvent)]
         names = dict.fromkeys(entry.record.stream for entry in of_rooms)
         states = await self._reading.consult(lambda context: context.look_all(list(names), Room))

@@ -41,7 +41,14 @@ class Reading:
         self._turns = Turnstile()
 
     def context(self, actor: str = "", session: str = "") -> Context:
-        return Context(states=Draft(self._cache), actor=actor, session=session, now=self._clock.now(), **self._policy())
+        return Context(
+            states=Draft(self._cache),
+            actor=actor,
+            session=session,
+            now=self._clock.now(),
+            position=self._cursor.position,
+            **self._policy(),
+        )
 
     async def consult(self, look: Callable[[Context], T], actor: str = "", session: str = "") -> T:
         """What the pure `look` makes of the states; it is tried again when one is missing.

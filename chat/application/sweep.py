@@ -32,6 +32,8 @@ async def sweep(hub: Hub, reading: Reading) -> None:
             await hang_up_ended(hub, reading)
         except (Refused, StoreError) as error:
             log.warning("sessions cannot be looked at", error=type(error).__name__)
+        except Exception:
+            log.exception("sessions cannot be looked at")
 
 
 async def hang_up_ended(hub: Hub, reading: Reading) -> None:

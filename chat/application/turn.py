@@ -107,7 +107,6 @@ class Turns:
             except Unavailable as error:
                 if not self.in_trouble:
                     log.warning("store unavailable", error=str(error), commands=len(batch))
-                self._cache.clear()
                 outcomes = [UNKNOWN] * len(batch)
                 self.in_trouble = True
                 self._cursor.behind.set()  # whether the turn is in the log is not known

@@ -18,6 +18,7 @@ class LogGrew(Struct, frozen=True, tag=snake_case):
     be read."""
 
     epoch: str
+    format: int
     first: int
     last: int
     events: tuple[Told, ...] | None = None

@@ -107,7 +107,8 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     """All that a rule may know beside its state and its message.
 
     `now` is RFC 3339 in UTC with microseconds, so that times compare as strings. `fresh` is an id that nothing has
-    yet. `setup` is the hash that the first account must bring, where one is asked for.
+    yet. `setup` is the hash that the first account must bring, where one is asked for. `position` is how far the log is
+    known.
     """
 
     states: Draft
@@ -118,6 +119,7 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     registration: str = "invite"
     setup: str = ""
     online: Collection[str] = ()
+    position: int = 0
 
     def look(self, key: str, kind: type[S]) -> S:
         """The state of another key. Raises `Missing`."""

@@ -1,6 +1,8 @@
 """Questions about messages: pages of a room's history, and search.
 
 A message's state is stored as clients get it, so a page is its rows joined, never decoded. It stops short of a frame.
+Rows may be newer than what this node knows. Who may read is decided on what it knows, so nothing newer is looked for:
+somebody who was removed a moment ago, by another node, does not read what was said since.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,21 +31,21 @@ def list_messages(room: Room, query: ListMessages, context: Context) -> tuple[Ro
     if [query.before, query.after, query.around].count(None) < 2:
         raise Refused("malformed", "Give one of before, after and around.", field="before")
     if query.after is not None:
-        newer = _range(query.room, query.after + 1, limits.INTEGER - 1, query.limit + 1)
+        newer = _range(query.room, query.after + 1, room.last, query.limit + 1)
         return room, Find((newer,), lambda found, _: _forward(found[0], query.limit))
     if query.around is not None:
-        return room, _around(query)
-    last = limits.INTEGER - 1 if query.before is None else query.before - 1
+        return room, _around(query, room.last)
+    last = room.last if query.before is None else min(query.before - 1, room.last)
     older = _range(query.room, 1, last, query.limit + 1, newest=True)
     return room, Find((older,), lambda found, _: _backward(found[0], query.limit))
 
 
-def _around(query: ListMessages) -> Find:
+def _around(query: ListMessages, last: int) -> Find:
     """The message itself counts among the older half."""
     assert query.around is not None
     after = query.limit // 2
-    older = _range(query.room, 1, query.around, query.limit - after + 1, newest=True)
-    newer = _range(query.room, query.around + 1, limits.INTEGER - 1, after + 1)
+    older = _range(query.room, 1, min(query.around, last), query.limit - after + 1, newest=True)
+    newer = _range(query.room, query.around + 1, last, after + 1)
 
     def then(found: Sequence[Sequence[Row]], _: Context) -> dict[str, Any]:
         before = _backward(found[0], query.limit - after, ROOM_FOR_ROWS // 2)
@@ -93,7 +95,8 @@ def search_messages(account: Account, query: SearchMessages, context: Context) -
     among: list[tuple[str, ...]] = [tuple(map(in_room, rooms))]
     if query.author is not None:
         among.append((by_author(query.author),))
-    holding = Holding(words=words, among=tuple(among), before=query.before, limit=query.limit + 1)
+    before = context.position + 1 if query.before is None else min(query.before, context.position + 1)
+    holding = Holding(words=words, among=tuple(among), before=before, limit=query.limit + 1)
     return account, Find((holding,), lambda found, _: _hits(found[0], query.limit))
 
 

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from chat.application import doorbell
-from chat.application.codec import encode
+from chat.application.codec import FORMAT, encode
 from chat.application.doorbell import EARLY, WITH_EVENTS
 from chat.domain.accounts import ChangePassword, CreateInvite, Register
 from chat.domain.messages import SendMessage
@@ -231,7 +231,7 @@ async def test_what_is_partly_known_is_heard_from_there_on() -> None:
     one_told = msgspec.json.decode(one, type=LogGrew)
     assert told.events
     assert one_told.events
-    overlap = encode(LogGrew(told.epoch, one_told.first, told.last, one_told.events + told.events))
+    overlap = encode(LogGrew(told.epoch, FORMAT, one_told.first, told.last, one_told.events + told.events))
     it.there.hear(one, last, overlap)
     assert it.heard == [1, 2, 3, 4]
     it.there.hear(overlap, first)
@@ -275,7 +275,7 @@ async def test_news_of_another_log_are_not_taken_for_ours() -> None:
     news = msgspec.json.decode(await it.send("of another history"), type=LogGrew)
     for first in (news.first, news.first - 1, news.first + 1):
         it.there.node.cursor.behind.clear()
-        it.there.hear(encode(LogGrew("another", first, first, news.events)))
+        it.there.hear(encode(LogGrew("another", FORMAT, first, first, news.events)))
         assert it.is_behind()
     assert it.heard == []
     assert it.there.node.doorbell._early == {}

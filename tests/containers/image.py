@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,6 @@ from tests.running import ROOT
 BASE: Final = "localhost/base"
 IMAGE: Final = "localhost/chat"
 BUILT_WITHIN: Final = 600  # seconds
-CERTIFICATES: Final = os.environ.get("PIP_CERT", "")  # of a registry that is not the public one
 
 
 class Images:
@@ -60,11 +60,19 @@ class Images:
 def registry() -> list[str]:
     """How pip gets at it from here, if not as it does by itself."""
     words = []
-    if index := os.environ.get("PIP_INDEX_URL"):
+    if index := setting_of_pip("index-url"):
         words += ["--build-arg", f"PIP_INDEX_URL={index}"]
-    if CERTIFICATES:
-        words += ["--build-arg", "PIP_CERT=/certificates.pem", "--volume", f"{CERTIFICATES}:/certificates.pem:ro"]
+    if certificates := setting_of_pip("cert"):
+        words += ["--build-arg", "PIP_CERT=/certificates.pem", "--volume", f"{certificates}:/certificates.pem:ro"]
     return words
+
+
+def setting_of_pip(name: str) -> str:
+    """From the environment or a file of settings."""
+    if given := os.environ.get(f"PIP_{name.upper().replace('-', '_')}"):
+        return given
+    command = [sys.executable, "-m", "pip", "config", "get", f"global.{name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def make_debian(tar: Path) -> None:

@@ -98,7 +98,7 @@ BAD: Final = {
     "damaged in its schema": (spoil(100, 400), "chat.db is damaged: restore a backup."),
     "cut off": (cut, "chat.db is damaged: restore a backup."),
     "with a damaged log": (damage_wal, "chat.db-wal is damaged, and with it what was written last: restore a backup."),
-    "newer": (newer, "chat.db was written by a newer version (schema 99, this one knows 1): start that one."),
+    "newer": (newer, "chat.db was written by a newer version (schema 99, this one knows 2): start that one."),
 }
 
 

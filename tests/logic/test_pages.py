@@ -7,12 +7,13 @@ import pytest
 
 from chat.domain import limits
 from chat.domain.log import Holding, Range, Row
-from chat.domain.messages import ListMessages, Message, SearchMessages
+from chat.domain.messages import ListMessages, Message, MessageSent, SearchMessages
 from chat.logic.keys import message_key
 from chat.logic.pages import ROOM_FOR_ROWS, fitting
-from tests.logic.given import CLUB, EARLIER, TEA, given, row
+from tests.logic.given import CLUB, EARLIER, TEA, Given, given, row
 
-LAST = limits.INTEGER - 1
+LAST = 100
+BEHIND_ALL = limits.INTEGER - 1
 ANN = Message(seq=5, author="ann", at=EARLIER, text="hi")
 SHOWN = {"seq": 5, "author": "ann", "at": EARLIER, "text": "hi", "mentions": [], "reactions": {}}
 
@@ -39,37 +40,46 @@ def page(query: ListMessages, *found: list[Row]) -> dict[str, Any]:
 # ---- which rows
 
 
+def said() -> Given:
+    """Up to LAST, as far as is known here."""
+    return given(TEA, *(MessageSent(room="tea", author="ann", text="hi") for _ in range(LAST - 4)))
+
+
 def test_a_page_is_the_newest_messages() -> None:
-    given(TEA).asks("ann", ListMessages(room="tea")).finds(span(1, LAST, 51, newest=True))
+    said().asks("ann", ListMessages(room="tea")).finds(span(1, LAST, 51, newest=True))
 
 
 def test_a_page_before_a_message_is_the_newest_before_it() -> None:
-    given(TEA).asks("ann", ListMessages(room="tea", before=30, limit=10)).finds(span(1, 29, 11, newest=True))
+    said().asks("ann", ListMessages(room="tea", before=30, limit=10)).finds(span(1, 29, 11, newest=True))
 
 
 def test_a_page_after_a_message_is_the_oldest_after_it() -> None:
-    given(TEA).asks("ann", ListMessages(room="tea", after=30, limit=10)).finds(span(31, LAST, 11))
+    said().asks("ann", ListMessages(room="tea", after=30, limit=10)).finds(span(31, LAST, 11))
 
 
 @pytest.mark.parametrize(("limit", "older", "newer"), [(10, 6, 6), (11, 7, 6), (1, 2, 1), (100, 51, 51)])
 def test_a_page_around_a_message_has_it_among_the_older_half(limit: int, older: int, newer: int) -> None:
-    given(TEA).asks("ann", ListMessages(room="tea", around=30, limit=limit)).finds(
+    said().asks("ann", ListMessages(room="tea", around=30, limit=limit)).finds(
         span(1, 30, older, newest=True), span(31, LAST, newer)
     )
 
 
-@pytest.mark.parametrize("seq", [0, -1, -LAST])
+@pytest.mark.parametrize("seq", [0, -1, -BEHIND_ALL])
 def test_what_lies_before_the_beginning_is_nothing(seq: int) -> None:
-    given(TEA).asks("ann", ListMessages(room="tea", before=seq)).finds(span(1, 0, 51, newest=True))
-    given(TEA).asks("ann", ListMessages(room="tea", around=seq, limit=2)).finds(
+    said().asks("ann", ListMessages(room="tea", before=seq)).finds(span(1, 0, 51, newest=True))
+    said().asks("ann", ListMessages(room="tea", around=seq, limit=2)).finds(
         span(1, 0, 2, newest=True), span(max(seq + 1, 0), LAST, 2)
     )
-    given(TEA).asks("ann", ListMessages(room="tea", after=seq)).finds(span(max(seq + 1, 0), LAST, 51))
+    said().asks("ann", ListMessages(room="tea", after=seq)).finds(span(max(seq + 1, 0), LAST, 51))
 
 
 def test_what_lies_behind_the_end_is_nothing() -> None:
-    given(TEA).asks("ann", ListMessages(room="tea", after=LAST)).finds(span(LAST, LAST, 51))
-    given(TEA).asks("ann", ListMessages(room="tea", before=LAST)).finds(span(1, LAST - 1, 51, newest=True))
+    said().asks("ann", ListMessages(room="tea", after=LAST)).finds(span(LAST + 1, LAST, 51))
+    said().asks("ann", ListMessages(room="tea", after=BEHIND_ALL)).finds(span(BEHIND_ALL, LAST, 51))
+    said().asks("ann", ListMessages(room="tea", before=BEHIND_ALL)).finds(span(1, LAST, 51, newest=True))
+    said().asks("ann", ListMessages(room="tea", around=BEHIND_ALL, limit=2)).finds(
+        span(1, LAST, 2, newest=True), span(BEHIND_ALL, LAST, 2)
+    )
 
 
 def test_a_page_is_asked_in_one_way() -> None:
@@ -170,18 +180,25 @@ def test_as_many_rows_are_kept_as_fit() -> None:
 # ---- search
 
 
-def holding(*words: str, among: tuple[tuple[str, ...], ...], before: int | None = None) -> Holding:
+def holding(*words: str, among: tuple[tuple[str, ...], ...], before: int) -> Holding:
     return Holding(words=words, among=among, before=before, limit=21)
 
 
 def test_a_search_looks_for_every_word_in_all_rooms_of_the_asker() -> None:
-    given(TEA, CLUB).asks("ann", SearchMessages(text="Green TEA, green")).finds(
-        holding("green", "tea", among=(("room:tea", "room:club"),))
+    given(TEA, CLUB).asks("ann", SearchMessages(text="Green TEA, green"), position=500).finds(
+        holding("green", "tea", among=(("room:tea", "room:club"),), before=501)
+    )
+
+
+def test_a_search_finds_nothing_that_is_not_known_here() -> None:
+    given(TEA).asks("ann", SearchMessages(text="tea", before=700), position=500).finds(
+        holding("tea", among=(("room:tea",),), before=501)
     )
 
 
 def test_a_search_may_keep_to_a_room_and_to_an_author() -> None:
-    given(TEA, CLUB).asks("ann", SearchMessages(text="tea", room="club", author="Bob", before=99)).finds(
+    query = SearchMessages(text="tea", room="club", author="Bob", before=99)
+    given(TEA, CLUB).asks("ann", query, position=500).finds(
         holding("tea", among=(("room:club",), ("author:bob",)), before=99)
     )
 

@@ -6,12 +6,13 @@ when it is started again. Until it is done the target bears a name that no node 
 
 from typing import Final
 
+from chat.application.follower import UNFINISHED
 from chat.application.maintenance.anew import Anew
 from chat.application.maintenance.findings import Findings, complain
 from chat.application.maintenance.fold import fold_log
 from chat.application.maintenance.progress import Progress
 from chat.application.maintenance.survey import pages, survey
-from chat.application.node import UNFINISHED, Node
+from chat.application.node import Node
 from chat.application.ports import Store
 from chat.domain.errors import Unusable
 from chat.domain.log import AnswerRow, Erasure, LogInfo, LogRow, Writes
@@ -70,6 +71,8 @@ async def copy_log(source: Store, target: Store, after: int, head: int) -> None:
     with Progress("events copied", head) as progress:
         while after < head:
             rows = await source.read_log(after, PAGE)
+            if not rows:
+                raise Unusable(f"The log of the source ends at {after:,}, not at {head:,}: `verify` it.")
             await write(target, Writes(log=tuple(rows)), after)
             after = rows[-1].position
             progress.at(after)
@@ -116,8 +119,10 @@ async def fold_anew(node: Node) -> bool:
 
 async def keep_published(source: Store, target: Store) -> None:
     """Other programs go on where they were."""
-    if position := await source.lead():
-        await target.lead()
+    position = await source.lead()
+    if position is None or await target.lead() is None:
+        raise Unusable("A node still publishes its events: stop all nodes first.")
+    if position:
         await target.mark_published(position)
     await source.resign()
     await target.resign()
