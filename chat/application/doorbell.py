@@ -36,6 +36,7 @@ class Doorbell:
         self._codec = codec
         self._presence = presence
         self._decoder: msgspec.json.Decoder[News] = msgspec.json.Decoder(News)
+        self._is_deaf = False  # to what came last
         self._early: dict[int, tuple[str, list[Entry]]] = {}  # by the first position of each, with their log's epoch
 
     # ---- what is told
@@ -56,8 +57,11 @@ class Doorbell:
     def hear(self, news: bytes) -> None:
         try:
             self._take(self._decoder.decode(news))
+            self._is_deaf = False
         except UNREADABLE as error:  # of a newer version, most likely: looking at the log tells
-            log.warning("news cannot be read", error=type(error).__name__)
+            if not self._is_deaf:
+                log.warning("news cannot be read", error=type(error).__name__)
+            self._is_deaf = True
             self._cursor.behind.set()
 
     def _take(self, news: News) -> None:

@@ -62,13 +62,21 @@ class Follower:
     async def run(self) -> None:
         """Until cancelled. Raises `Outdated`."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ALONE if self._is_alone() else POLL):
-                    await self._cursor.behind.wait()
+            await self._rest()
             self._cursor.behind.clear()
             if not await self._has_looked():
                 await asyncio.sleep(ALONE)
                 self._cursor.behind.set()
+
+    async def _rest(self) -> None:
+        """Until somebody says that there may be news, or it is time to look: sooner as soon as none can come."""
+        for _ in range(max(1, int(POLL / ALONE))):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(ALONE, POLL)):
+                    await self._cursor.behind.wait()
+                return
+            if self._is_alone():
+                return
 
     async def _has_looked(self) -> bool:
         """Raises `Outdated`."""

@@ -25,6 +25,7 @@ from chat.logic.publishing import publication
 
 SLICE: Final = 200  # events that are published at once, between turns
 GATHER: Final = 0.02  # seconds for which events are gathered when few come
+FRESH: Final = 0.5  # seconds for which what was read is published
 ASK: Final = 1.0  # seconds after which a leader asks whether it still leads, and the others whether they may
 
 log = structlog.get_logger(__name__)
@@ -102,12 +103,14 @@ class Publisher:
 
     async def _publish_some(self) -> bool:
         """Whether the broker took all that this node knows: a room that it has not heard of is no direct one yet."""
-        known = self._cursor.position
+        known, read_at = self._cursor.position, self._clock.seconds()
         found = await self._store.read_log(self._position, SLICE)
         rows = [row for row in found if row.position <= known]
         if len(rows) < len(found):
             self._cursor.behind.set()
         publications = await self._public([self._codec.entry(row) for row in rows])
+        if self._clock.seconds() - read_at > FRESH:  # this node stood still: what was taken back is read so
+            return True
         safe = await self._broker.publish(publications) if publications else 0
         if safe < len(publications):
             self._position = publications[safe].position - 1
