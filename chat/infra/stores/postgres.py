@@ -1,9 +1,9 @@
 """The store that many nodes share.
 
-A node's sessions with the server: one writes, and has the writer's lock for the length of a turn; three only read, one
-for states, one for pages and lists, one for searches, so that no search, however long, holds up a page, and no page a
-load; one may lead; and one, for maintenance, may take as long as it likes. A commit is on the server's disk before it
-returns.
+A node's sessions with the server: one writes, and has the writer's lock for the length of a turn; four only read, one
+for states, one for the log, one for pages and lists, one for searches, so that no search, however long, holds up a
+page, no page a load, and none of them the look at what is new; one may lead; and one, for maintenance, may take as long
+as it likes. Trouble of one is none of the others. A commit is on the server's disk before it returns.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from chat.infra.stores import postgres_schema as schema
 from chat.infra.stores import postgres_server as server
 from chat.infra.stores import postgres_work as work
 from chat.infra.stores.postgres_leader import Leader
-from chat.infra.stores.postgres_session import Pause, Session
+from chat.infra.stores.postgres_session import Session
 
 # Seconds. A turn waits at most two for the lock, and whoever waits for its answer is told within three.
 TURN: Final = 2.4
@@ -60,17 +60,18 @@ class PostgresStore:
         self._rebuild = maintenance.Rebuild(self.name)
         self._pages = maintenance.WordPages()
         self._leader = Leader()
-        of_turns = Pause()
-        self._writer = Session(database.connect_writer, of_turns)
-        self._reader = Session(partial(database.connect, server.READER), of_turns)
-        self._finder = Session(partial(database.connect, server.READER), of_turns)
-        self._searcher = Session(partial(database.connect, server.SEARCHER), Pause())
-        self._keeper = Session(partial(database.connect, server.KEEPER), Pause())
-        self._publisher = Session(partial(database.connect, server.LEADER), of_turns)
+        self._writer = Session(database.connect_writer)
+        self._reader = Session(partial(database.connect, server.READER))
+        self._follower = Session(partial(database.connect, server.READER))
+        self._finder = Session(partial(database.connect, server.READER))
+        self._searcher = Session(partial(database.connect, server.SEARCHER))
+        self._keeper = Session(partial(database.connect, server.KEEPER))
+        self._publisher = Session(partial(database.connect, server.LEADER))
 
     @property
     def _sessions(self) -> tuple[Session, ...]:
-        return (self._writer, self._reader, self._finder, self._searcher, self._keeper, self._publisher)
+        readers = (self._reader, self._follower, self._finder, self._searcher, self._keeper)
+        return (self._writer, *readers, self._publisher)
 
     async def open(self, epoch: str, form: int) -> LogInfo:
         for session in self._sessions:
@@ -155,7 +156,7 @@ class PostgresStore:
         return await self._reader.run(READ, work.load, keys)
 
     async def read_log(self, after: int, limit: int) -> list[LogRow]:
-        return await self._finder.run(READ, work.read_log, after, limit)
+        return await self._follower.run(READ, work.read_log, after, limit)
 
     async def read_stream(self, stream: str, after: int, upto: int, limit: int) -> list[LogRow]:
         return await self._finder.run(READ, work.read_stream, stream, after, upto, limit)
@@ -181,7 +182,7 @@ class PostgresStore:
     # Maintenance.
 
     async def read_info(self) -> LogInfo:
-        return await self._finder.run(READ, work.read_info)
+        return await self._follower.run(READ, work.read_info)
 
     async def write_epoch(self, epoch: str) -> None:
         async with self._turn:

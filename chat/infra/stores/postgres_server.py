@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 from asyncpg import Connection
+from asyncpg.connect_utils import SessionAttribute
 
 from chat.domain.errors import Unusable
 from chat.infra.stores import postgres_statements as say
@@ -17,10 +18,11 @@ NO_URL: Final = "This is no URL of a PostgreSQL database, such as postgresql://u
 STATEMENTS: Final = 100  # that stay prepared in a session; 0 for a pooler that gives each transaction another one
 SERVER_GONE: Final = 3_000  # milliseconds without a sign of life from the other machine
 
+# What is asked at the beginning: a pooler refuses any other there.
+NAMED: Final = {"application_name": "chat", "client_encoding": "UTF8"}
 # The planner is told what it cannot know of a table that grows: every row is met through an index, one by one.
 SESSION: Final = {
-    "application_name": "chat",
-    "client_encoding": "UTF8",
+    "default_transaction_isolation": "read committed",  # who has the lock sees what the one before it wrote
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
@@ -52,6 +54,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._url, self._statements = without_cache_size(url)
+        self._wanted = SessionAttribute.primary if is_of_several(self._url) else None
 
     @property
     def name(self) -> str:
@@ -60,16 +63,25 @@ class Database:
         return f"{parts.path.lstrip('/') or 'the database'} at {parts.hostname or 'this machine'}"
 
     async def connect(self, settings: Mapping[str, str]) -> Connection:
-        connecting = asyncpg.connect(
-            self._url,
-            connection_class=Patient,
-            server_settings={**SESSION, **settings},
-            statement_cache_size=self._statements,
-        )
         try:
-            return await within(CONNECTING, connecting)
+            return await within(CONNECTING, self._connected({**SESSION, **settings}))
         except (ValueError, asyncpg.ClientConfigurationError):
             raise Unusable(NO_URL) from None  # they quote it, and the password with it
+
+    async def _connected(self, settings: Mapping[str, str]) -> Connection:
+        connection = await asyncpg.connect(
+            self._url,
+            connection_class=Patient,
+            server_settings=NAMED,
+            statement_cache_size=self._statements,
+            target_session_attrs=self._wanted,
+        )
+        try:
+            await connection.execute("".join(f"SET {name} = '{value}';" for name, value in settings.items()))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def connect_writer(self) -> Connection:
         """It says that this node serves, for as long as it lasts."""
@@ -97,6 +109,8 @@ class Database:
                 return f"{self.name} takes no writes: it is read-only."
             case asyncpg.CannotConnectNowError() | asyncpg.TooManyConnectionsError():
                 return f"{self.name} takes no connection now: {error.args[0]}."
+            case asyncpg.TargetServerAttributeNotMatched():
+                return f"{self.name} takes no writes: none of its hosts is the primary."
             case OSError():
                 return f"{self.name} cannot be reached: is the server running, and are host and port right?"
         return f"{self.name} cannot be opened: {error.args[0] if error.args else error}."
@@ -125,3 +139,10 @@ def without_cache_size(url: str) -> tuple[str, int]:
     if not size.isdecimal():
         raise Unusable("statement_cache_size in the URL has to be a number, such as 0.")
     return urlunsplit(parts._replace(query=urlencode(query))), int(size)
+
+
+def is_of_several(url: str) -> bool:
+    """Hosts, of which it does not say which one it wants."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    return "," in parts.netloc.rpartition("@")[2] + query.get("host", "") and "target_session_attrs" not in query

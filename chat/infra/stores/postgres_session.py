@@ -4,8 +4,8 @@ The library's errors end here. What PostgreSQL rejects for its content is `Poiso
 back. All else is `Unavailable`: what became of the work is not known, so the connection is dropped, and for a moment
 after that the session fails at once.
 
-Every piece of work has a limit, which also holds against a server that is frozen. After one that did not answer in time
-all sessions that share a `Pause` fail at once: who has to wait for several of them is still told in time.
+Every piece of work has a limit, which also holds against a server that is frozen. At most half of it is spent in line:
+what comes to its turn has the time that it needs, and a long line is no trouble of the connection.
 """
 
 import asyncio
@@ -60,13 +60,13 @@ class Pause:
 class Session:
     """Takes one piece of work after the other."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], of_all: Pause) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._connect = connect
-        self._of_all = of_all
-        self._own = Pause()
+        self._pause = Pause()
         self._connection: Connection | None = None
         self._free = asyncio.Lock()
-        self._under_way: set[asyncio.Task[Any]] = set()  # or waiting
+        self._waiting = 0  # in line
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._is_open = False
         self._has_worked = False
 
@@ -74,11 +74,14 @@ class Session:
         self._is_open = True
 
     async def run(self, seconds: float, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """In so many seconds, waiting included. Cancelled, it is gone at once; the work goes on to its end, and what
-        comes of it is dropped. Raises `Unavailable` when too much is waiting."""
-        if len(self._under_way) >= WAITING:
-            raise Unavailable("too much is waiting")
-        return await asyncio.shield(self._submit(self._in_turn(seconds, lambda at: work(at, *args, **kwargs))))
+        """In so many seconds, waiting included. Cancelled, it is gone at once: in line it leaves that, and work that is
+        under way goes on to its end, and what comes of it is dropped. Raises `Unavailable` when too much is waiting."""
+        until = asyncio.get_running_loop().time() + seconds
+        await self._wait_in_line(seconds / 2)
+        left = until - asyncio.get_running_loop().time()
+        task = self._submit(self._guarded(left, lambda at: work(at, *args, **kwargs)))
+        task.add_done_callback(lambda _: self._free.release())
+        return await asyncio.shield(task)
 
     async def roll_back(self) -> None:
         """When everything before has ended. Never fails."""
@@ -107,22 +110,22 @@ class Session:
         if not task.cancelled():
             task.exception()  # is looked at, or asyncio complains
 
-    async def _in_turn(self, seconds: float, work: Callable[[Connection], Awaitable[T]]) -> T:
-        until = asyncio.get_running_loop().time() + seconds
+    async def _wait_in_line(self, seconds: float) -> None:
+        if self._waiting >= WAITING:
+            raise Unavailable("too much is waiting")
+        self._waiting += 1
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout(seconds):
                 await self._free.acquire()
         except TimeoutError:
             raise Unavailable("too much is waiting") from None
-        try:
-            return await self._guarded(until - asyncio.get_running_loop().time(), work)
         finally:
-            self._free.release()
+            self._waiting -= 1
 
     async def _guarded(self, seconds: float, work: Callable[[Connection], Awaitable[T]]) -> T:
         if not self._is_open:
             raise Unavailable("the store is not open, or for reading only")
-        if not (self._own.is_over and self._of_all.is_over):
+        if not self._pause.is_over:
             raise Unavailable("there was trouble a moment ago")
         try:
             done = await within(seconds, self._do(work))
@@ -131,9 +134,7 @@ class Session:
             raise Poisoned(said(error)) from None
         except TROUBLE as error:
             self._drop()
-            self._own.begin()
-            if isinstance(error, TimeoutError):
-                self._of_all.begin()
+            self._pause.begin()
             raise Unavailable(said(error)) from error
         except StoreError:
             await self._roll_back()
@@ -141,8 +142,7 @@ class Session:
         except BaseException:
             self._drop()
             raise
-        self._own.forget()
-        self._of_all.forget()
+        self._pause.forget()
         return done
 
     async def _do(self, work: Callable[[Connection], Awaitable[T]]) -> T:

@@ -5,6 +5,7 @@ one statement, each as an array, so that they are of one moment and cost one rou
 
 import re
 from collections.abc import Sequence
+from functools import reduce
 from itertools import count
 from typing import Any, Final
 
@@ -57,6 +58,11 @@ def gathered(one: Select, beginning: str = "") -> str:
     return f"ARRAY({beginning}SELECT ROW({one.columns}, {one.blob}) FROM {one.source})"
 
 
+def of_each(one: Select, *names: str) -> str:
+    """The same for each row of a table that has its values by these names."""
+    return reduce(lambda text, name: text.replace("?", name, 1), names, gathered(one))
+
+
 # Advisory locks: the writer's, that of the node that publishes, and one that every node shares and a rebuild has alone.
 
 TURN: Final = 0x63686174_00000001
@@ -104,8 +110,12 @@ COMMIT: Final = numbered(f"""
 INFO: Final = sql.INFO
 LOG: Final = numbered(select(sql.LOG))
 STREAM: Final = numbered(select(sql.STREAM))
-RANGE: Final = numbered(select(sql.RANGE))
-RANGE_NEWEST: Final = numbered(select(sql.RANGE_NEWEST))
+# A row for each range, with its place among those that were asked for. Sorted here, each would be kept as a whole.
+RANGES: Final = f"""
+    SELECT place, CASE WHEN newest THEN {of_each(sql.RANGE_NEWEST, "first", "last", "most")}
+        ELSE {of_each(sql.RANGE, "first", "last", "most")} END
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[])
+        WITH ORDINALITY AS asked(first, last, most, newest, place)"""
 LISTED: Final = numbered(sql.LISTED)
 HOLDING: Final = """
     SELECT key, state, position FROM words JOIN log USING (position) JOIN states ON key = about

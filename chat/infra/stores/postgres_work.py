@@ -3,6 +3,7 @@ beside it. Each is a plain function of a connection; who rolls back after an err
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, assert_never
 
 from asyncpg import Connection
@@ -166,20 +167,27 @@ async def read_stream(connection: Connection, stream: str, after: int, upto: int
 
 async def find(connection: Connection, rows: Sequence[Rows]) -> list[list[Row]]:
     """One statement sees one moment by itself."""
-    if len(rows) == 1:
-        return [await find_one(connection, rows[0])]
+    if len(rows) == 1 or all(isinstance(one, Range) for one in rows):
+        return await find_each(connection, rows)
     return await snapshot(connection, find_each, rows)
 
 
 async def find_each(connection: Connection, rows: Sequence[Rows]) -> list[list[Row]]:
-    return [await find_one(connection, one) for one in rows]
+    ranges = iter(await find_ranges(connection, [one for one in rows if isinstance(one, Range)]))
+    return [next(ranges) if isinstance(one, Range) else await find_one(connection, one) for one in rows]
 
 
-async def find_one(connection: Connection, rows: Rows) -> list[Row]:
+async def find_ranges(connection: Connection, ranges: Sequence[Range]) -> list[list[Row]]:
+    """However many they are, in one round trip."""
+    if not ranges:
+        return []
+    asked = [(one.first, one.last, one.limit, one.newest) for one in ranges]
+    found = await connection.fetch(say.RANGES, *columns(asked, 4))
+    return [[Row(*row) for row in rows] for _, rows in sorted(found, key=itemgetter(0))]
+
+
+async def find_one(connection: Connection, rows: Holding | Listed) -> list[Row]:
     match rows:
-        case Range():
-            text = say.RANGE_NEWEST if rows.newest else say.RANGE
-            found = await connection.fetch(text, rows.first, rows.last, rows.limit)
         case Holding():
             found = await find_holding(connection, rows)
         case Listed():

@@ -10,7 +10,7 @@ from asyncpg import Connection
 from chat.domain.errors import Poisoned, Unavailable, Unusable
 from chat.domain.log import AnswerRow, Listed, ListedRow, LogRow, Range, StateRow, WordsRow, Writes
 from chat.infra.stores import postgres_schema as schema
-from chat.infra.stores.postgres_session import WAITING, Session
+from chat.infra.stores.postgres_session import Session
 from tests.infra.stores.databases import opened, refusal, turn
 from tests.infra.stores.given import event, everything, filed, say, sent, state, write
 from tests.servers.postgres import PASSWORD, QUOTED, Postgres
@@ -37,6 +37,7 @@ async def test_the_writing_session_lets_go_of_the_lock_and_gives_up_waiting(url:
         "statement_timeout": "2s",
         "tcp_user_timeout": "3000",
         "synchronous_commit": "on",
+        "default_transaction_isolation": "read committed",
         "enable_seqscan": "off",
         "application_name": "chat",
     }
@@ -53,7 +54,7 @@ async def test_a_session_gives_up_on_a_machine_that_is_gone(url: str) -> None:
 
 async def test_sessions_that_read_cannot_write(url: str) -> None:
     async with opened(url) as store:
-        for session in (store._reader, store._finder, store._searcher, store._keeper):
+        for session in (store._reader, store._follower, store._finder, store._searcher, store._keeper):
             assert await setting(session, "enable_seqscan") == "off"
             assert await setting(session, "transaction_read_only") == "on"
         with pytest.raises(Unavailable, match="read-only"):
@@ -91,14 +92,16 @@ async def test_statements_need_not_stay_prepared(url: str) -> None:
     assert "statement_cache_size" in await refusal(f"{url}?statement_cache_size=few")
 
 
-async def test_more_than_may_wait_is_unavailable(url: str) -> None:
+async def test_a_pooler_is_asked_for_nothing_that_it_does_not_know(url: str) -> None:
+    """It refuses every other setting at the beginning of a session."""
     async with opened(url) as store:
-        slow = asyncio.create_task(store._finder.run(5, lambda connection: connection.fetch("SELECT pg_sleep(0.5)")))
-        await asyncio.sleep(0)
-        reads = [asyncio.create_task(store.read_log(0, 1)) for _ in range(WAITING + 5)]
-        found = await asyncio.gather(*reads, return_exceptions=True)
-        assert sum(isinstance(each, Unavailable) for each in found) == 6
-        await slow
+        for session in (store._writer, store._follower):
+            assert await session.run(5, asked_at_the_beginning) <= {"application_name", "client_encoding"}
+
+
+async def asked_at_the_beginning(connection: Connection) -> set[str]:
+    await connection.execute("RESET ALL")
+    return {name for (name,) in await connection.fetch("SELECT name FROM pg_settings WHERE source = 'client'")}
 
 
 # Contents.
@@ -211,6 +214,27 @@ async def test_a_user_who_may_not_make_tables_is_told(postgres: Postgres, url: s
 async def test_a_server_that_is_too_old_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "OLDEST", 99)
     assert "is too old: 99 or later is needed" in await refusal(url)
+
+
+async def test_of_several_hosts_the_primary_is_taken(postgres: Postgres) -> None:
+    """In whatever order they come, and not where another one is asked for."""
+    with Postgres(fsync=False) as standby:
+        for each in (postgres, standby):
+            each.run("CREATE DATABASE several")
+        follow(standby)
+        for ports in ((standby.port, postgres.port), (postgres.port, standby.port)):
+            url = postgres.url("several").replace(str(postgres.port), f"{ports[0]},127.0.0.1:{ports[1]}")
+            async with opened(url) as store:
+                await turn(store)
+        assert "read-only" in await refusal(f"{url}?target_session_attrs=standby")
+        assert "none of its hosts is the primary" in await refusal(url.replace(str(postgres.port), str(standby.port)))
+
+
+def follow(server: Postgres) -> None:
+    """It waits for what a primary would tell it, and takes no writes."""
+    server.stop("fast")
+    (server.data / "standby.signal").touch()
+    server.start()
 
 
 # Maintenance.

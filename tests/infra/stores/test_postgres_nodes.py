@@ -19,6 +19,7 @@ from chat.infra.stores import postgres_statements as statements
 from chat.infra.stores.postgres import PostgresStore
 from tests.infra.stores.databases import opened, turn
 from tests.infra.stores.given import event, key
+from tests.servers.postgres import Postgres
 
 pytestmark = pytest.mark.requires("postgresql")
 
@@ -77,6 +78,32 @@ async def test_turns_of_all_nodes_follow_one_another_without_a_gap(
         assert all(each == log[: len(each)] for each in known)
         with capsys.disabled():
             print(f"\n{STORES} nodes, {STORES * TURNS} turns: {STORES * TURNS / took:.0f} turns/s")
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_who_waited_for_the_lock_sees_what_was_written_meanwhile(
+    postgres: Postgres, url: str, level: str
+) -> None:
+    """Whatever the database is set to: its transactions would see what there was before they waited."""
+    postgres.run(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_isolation = '{level}'")
+    async with AsyncExitStack() as stack:
+        first, second = await several(stack, url, 2)
+        await first.begin(0, [], [])
+        waiting = asyncio.create_task(second.begin(0, [], []))
+        await somebody_waits(postgres)
+        await first.commit(Writes(log=(event(1),)))
+        begun = await waiting
+        check_tail(begun, 0)
+        assert begun.info.head == 1
+        await second.commit(Writes(log=(event(2),)))
+
+
+async def somebody_waits(postgres: Postgres) -> None:
+    for _ in range(100):
+        if postgres.run("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0":
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits for a lock")
 
 
 async def test_loads_beside_turns_are_of_one_moment(url: str) -> None:

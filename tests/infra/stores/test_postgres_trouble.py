@@ -49,10 +49,14 @@ def killed(server: Postgres) -> None:
 
 
 async def asks_everything(store: PostgresStore) -> None:
-    """As a turn and its readers would, all at once; and once more behind it, as who came meanwhile."""
-    for _ in range(2):
+    """As a turn and its readers would, all at once; and so does who comes meanwhile."""
+
+    async def ask(after: float) -> None:
+        await asyncio.sleep(after)
         asked = (store.begin(0, [], []), store.load([]), store.read_log(0, 1), store.probe(), store.lead())
         await asyncio.gather(*map(unavailable, asked))
+
+    await asyncio.gather(ask(0), ask(1))
 
 
 async def test_a_frozen_server_is_told_in_time_and_used_again_when_it_goes_on(
