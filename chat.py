@@ -285,6 +285,7 @@ async def copy(settings: Settings, arguments: dict[str, Any]) -> int:
     try:
         try:
             await source.open(node.ids.fresh(), FORMAT)
+            await maintenance.must_rest(source)
         except Unusable as error:
             config.fail(f"--from is {without_password(database)!r}: {error}")
         await node.start(unfinished=True)

@@ -66,7 +66,7 @@ class Publisher:
             self._leads = False
         else:
             if not self._leads:
-                log.info("publishing events", behind=position)
+                log.info("publishing events", after=position)
             self._leads = True
             self._position = self._marked = await self._beginning(position)
             await self._lead()

@@ -60,13 +60,13 @@ def _host(text: str) -> str:
 def _database(text: str) -> str:
     if text == "memory:" or (text.startswith("sqlite:") and text != "sqlite:") or _is_url(text, "postgresql"):
         return text
-    raise Wrong("sqlite:<path>, postgresql://user:password@host/name, or memory:")
+    raise Wrong("sqlite:<path>, postgresql://user:password@host/name (with %2F for a / in them), or memory:")
 
 
 def _broker(text: str) -> str:
-    if text == "local:" or _is_url(text, "amqp", "amqps"):
+    if text == "local:" or (_is_url(text, "amqp", "amqps") and urlsplit(text).hostname):
         return text
-    raise Wrong("local:, amqp://user:password@host/ or amqps://…")
+    raise Wrong("local:, amqp://user:password@host/ (with %2F for a / in them) or amqps://…")
 
 
 def _is_url(text: str, *schemes: str) -> bool:

@@ -21,7 +21,7 @@ WRONG = {
         "postgresql://h:x/",
         "postgres://h",
     ],
-    "broker": ["", "kafka:", "amqp:", "amqp://h:0/", "local"],
+    "broker": ["", "kafka:", "amqp:", "amqp://h:0/", "amqp://", "amqp://u@:5672/", "local"],
     "registration": ["", "Open", "maybe"],
     "rate": ["", "-1", "nan", "inf", "many"],
     "sockets": ["0", "-5", "1e3"],

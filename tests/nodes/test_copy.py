@@ -153,6 +153,20 @@ async def test_nothing_is_copied_over_something_else(source: SqliteStore) -> Non
         await copied(source, PostgresStore(there))
 
 
+async def test_a_source_that_a_node_works_on_is_not_copied() -> None:
+    there = shared().new_database()
+    node, other = PostgresStore(there), PostgresStore(there)
+    await node.open("epoch", FORMAT)
+    await other.open("epoch", FORMAT)
+    await maintenance.must_rest(other)
+    await other.resign()
+    assert await node.lead() == 0
+    with pytest.raises(Unusable, match="stop all nodes"):
+        await maintenance.must_rest(other)
+    await other.close()
+    await node.close()
+
+
 async def test_a_finished_copy_is_left_alone(source: SqliteStore, capsys: pytest.CaptureFixture[str]) -> None:
     memory = MemoryStore()
     assert await copied(source, memory) == 0

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from chat.application.maintenance.copying import backup
-from chat.application.maintenance.moving import copy
+from chat.application.maintenance.moving import copy, must_rest
 from chat.application.maintenance.passwords import password
 from chat.application.maintenance.seeding import ARGUMENTS as SEED_ARGUMENTS
 from chat.application.maintenance.seeding import seed
 from chat.application.maintenance.verifying import rebuild, verify
 from chat.application.node import Node
 
-__all__ = ["SEED_ARGUMENTS", "backup", "copy", "new_epoch", "password", "rebuild", "seed", "verify"]
+__all__ = ["SEED_ARGUMENTS", "backup", "copy", "must_rest", "new_epoch", "password", "rebuild", "seed", "verify"]
 
 
 async def new_epoch(node: Node, _: Mapping[str, Any]) -> int:

@@ -48,6 +48,12 @@ async def copy(source: Store, node: Node) -> int:
     return await finish(node.store, info, answers)
 
 
+async def must_rest(source: Store) -> None:
+    """Raises `Unusable` when a node is at work on it, which a store of one process sees by itself."""
+    if await source.lead() is None:
+        raise Unusable("A node is at work on it: stop all nodes first.")
+
+
 async def compare_log(source: Store, target: Store, upto: int) -> None:
     """What an earlier try has copied. What was taken back since is taken back here too. Raises `Different`."""
     async for rows in pages(source, upto):
@@ -120,9 +126,7 @@ async def fold_anew(node: Node) -> bool:
 async def keep_published(source: Store, target: Store) -> None:
     """Other programs go on where they were."""
     position = await source.lead()
-    if position is None or await target.lead() is None:
-        raise Unusable("A node still publishes its events: stop all nodes first.")
-    if position:
+    if position and await target.lead() is not None:
         await target.mark_published(position)
     await source.resign()
     await target.resign()

@@ -17,7 +17,7 @@ ENGLISH: Final = """
 COMMON: Final = tuple(ENGLISH.split())
 BEGINNINGS: Final = "b br d f g gr h k l m n p r s st t tr v w z"
 VOWELS: Final = "a e i o u ei ou"
-ENDINGS: Final = "n r l s nt m ck"
+ENDINGS: Final = "n r l s nt m lm"
 WORDS: Final = 2_000
 LONGEST: Final = 20  # words of a text
 

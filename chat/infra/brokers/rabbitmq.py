@@ -93,7 +93,7 @@ class RabbitBroker:
         if self._is_away and self._line:
             self._is_away = False
             self._told.clear()
-            log.info("the broker is back")
+            log.info("the broker is back" if self._told else "the broker is there")
 
     def _sit_out_alarm(self) -> None:
         self._leave()
