@@ -20,6 +20,7 @@ from tests.running import ROOT
 BASE: Final = "localhost/base"
 IMAGE: Final = "localhost/chat"
 BUILT_WITHIN: Final = 600  # seconds
+TRUSTED: Final = "/etc/ssl/certs/ca-certificates.crt"  # by this machine: Debian's
 
 
 class Images:
@@ -62,7 +63,7 @@ def registry() -> list[str]:
     words = []
     if index := setting_of_pip("index-url"):
         words += ["--build-arg", f"PIP_INDEX_URL={index}"]
-    if certificates := setting_of_pip("cert"):
+    if certificates := setting_of_pip("cert") or (TRUSTED if Path(TRUSTED).exists() else ""):
         words += ["--build-arg", "PIP_CERT=/certificates.pem", "--volume", f"{certificates}:/certificates.pem:ro"]
     return words
 
