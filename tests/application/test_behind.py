@@ -137,6 +137,23 @@ async def test_letters_that_waited_for_the_store_are_not_too_fast_for_that(monke
     await asyncio.wait([turns, time])
 
 
+async def test_a_turn_is_unavailable_when_its_node_is_sent_to_another_log_meanwhile() -> None:
+    here, there, ann, _, room = await two()
+    await here.do(ann, send(room, "one"))
+    gate = there.faulty.gates["begin"] = asyncio.Event()
+    turn = asyncio.create_task(there.turn((ann, send(room, "two"))))
+    await until(lambda: "begin" in there.faulty.waiting)
+    info = await there.store.read_info()
+    there.node.cursor.jump(info._replace(head=1))
+    gate.set()
+    [outcome] = await turn
+    assert isinstance(outcome, Refused)
+    assert outcome.code == "unavailable"
+    assert there.node.cursor.behind.is_set()
+    await there.node.follower.look()
+    assert (await there.do(ann, send(room, "two")))["seq"] == 5
+
+
 async def test_nobody_serves_a_database_that_is_being_copied_into() -> None:
     here = await world()
     ann = await here.register("ann")

@@ -305,22 +305,6 @@ async def test_a_tail_that_is_too_long_is_read_outside_the_lock() -> None:
     assert two.node.cursor.position == two.head
 
 
-async def test_a_turn_is_unavailable_when_the_node_is_sent_to_another_log_meanwhile() -> None:
-    one, two, ann, room = await two_nodes()
-    await two.node.follower.catch_up()
-    await one.do(ann, send(room, "one"))
-    gate = two.faulty.gates["begin"] = asyncio.Event()
-    turn = asyncio.create_task(two.turn((ann, send(room, "two"))))
-    await until(lambda: "begin" in two.faulty.waiting)
-    info = await two.store.read_info()
-    two.node.cursor.jump(info._replace(head=1))
-    gate.set()
-    assert code((await turn)[0]) == "unavailable"
-    assert two.node.cursor.behind.is_set()
-    await two.node.follower.look()
-    assert (await two.do(ann, send(room, "two")))["seq"] == 4
-
-
 async def test_a_node_that_is_older_than_the_log_stops_deciding() -> None:
     here, ann, _, room = await tea()
     assert here.store.memory.info
