@@ -92,10 +92,13 @@ class Cache:
         self._size += max(entry.size, LEAST)
 
     def settle(self, key: str, version: Version, position: int) -> None:
-        """What a turn of this node made of a state, by the event at `position`."""
+        """What a turn of this node made of a state, by the event at `position`. A new one that has no stream of its
+        own, as a message, is not kept: most are never asked for again, and whoever does has it loaded.
+        """
         entry = self._entries.get(key)
         if entry is None:
-            self._put(key, Cached(version, position, 0, 0, 0))
+            if version.seq:
+                self._put(key, Cached(version, position, 0, 0, 0))
         elif entry.loaded_at <= position:
             entry.version = version
             entry.is_blank = False
@@ -116,7 +119,7 @@ class Cache:
 
         A state whose own stream would jump is dropped: it is loaded again when it is asked for.
         """
-        position, record, encoded = told
+        record, position = told.record, told.position
         for key in touched(self._tables, record):
             entry = self._entries.get(key)
             if entry is None or entry.loaded_at >= position or (among is not None and key not in among):
@@ -127,7 +130,7 @@ class Cache:
             entry.version = advance(self._tables, key, entry.version, record)
             entry.is_blank = False
             if key == record.stream:
-                entry.tail += len(encoded)
+                entry.tail += len(told.encoded)
 
     def drop(self, key: str) -> None:
         if entry := self._entries.pop(key, None):

@@ -17,8 +17,8 @@ encode = msgspec.json.Encoder().encode
 
 
 def row_of(entry: Entry) -> LogRow:
-    stream, seq, event = entry.record
-    return LogRow(entry.position, stream, seq, about(event), entry.encoded)
+    record = entry.record
+    return LogRow(entry.position, record.stream, record.seq, about(record.event), entry.encoded)
 
 
 class Codec:

@@ -43,7 +43,7 @@ class Doorbell:
 
     def ring(self, entries: Sequence[Entry]) -> None:
         """A turn of this node is in the log."""
-        if entries:
+        if entries and self._broker.is_heard:
             first, last = entries[0].position, entries[-1].position
             self._broker.ring(encode(LogGrew(self._cursor.epoch, FORMAT, first, last, told(entries))))
 

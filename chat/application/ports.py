@@ -148,6 +148,10 @@ class Broker(Protocol):
         """Whether what is rung now does not come back, as far as is known."""
 
     @property
+    def is_heard(self) -> bool:
+        """Whether anybody may hear what is rung now. If not, it need not be."""
+
+    @property
     def dropped(self) -> Counter[str]:
         """How many news were lost before they were sent, by the reason."""
 

@@ -8,7 +8,9 @@ gets one command in, up to twice as many.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from chat.domain.errors import Refused
 from chat.domain.vocabulary import Command
@@ -24,7 +26,7 @@ class Again(bytes):
 Outcome = bytes | Refused  # an acknowledgement as JSON, or why not
 
 
-class Waiting(NamedTuple):
+class Waiting(Struct, frozen=True):
     """A command, who wishes it by which session, and whom to tell what became of it."""
 
     command: Command

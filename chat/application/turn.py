@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
+from msgspec.structs import replace
 
 from chat.application.cache import Cache
 from chat.application.codec import Codec
@@ -29,7 +30,7 @@ from chat.domain.errors import Poisoned, Refused, StoreError, Unavailable
 from chat.domain.log import Begun, Entry
 from chat.logic.acknowledge import acknowledge
 from chat.logic.keys import account_key
-from chat.logic.mediator import Context, Draft, Missing, New, Tables, decide
+from chat.logic.mediator import NOWHERE, Context, Draft, Missing, New, Tables, decide
 
 BATCH: Final = 512  # commands of one turn
 EVENTS: Final = 10_000  # of one turn, after which it decides nothing more; one command leads to 1,000 at most
@@ -191,15 +192,12 @@ class Turns:
 
     def _cold(self, batch: Sequence[Waiting]) -> list[str]:
         """The states that these commands are decided on, where they are not at hand."""
-        nothing = Draft({})
         wanted: dict[str, None] = {}
-        for command, actor, _, fresh, _ in batch:
-            key_of, _ = self._tables.commands[type(command)]
-            key = key_of(command, Context(states=nothing, actor=actor, fresh=fresh))
-            for needed in (key, account_key(actor)):
-                if not isinstance(needed, New) and self._cache.get(needed) is None:
-                    wanted[needed] = None
-        return list(wanted)
+        for waiting in batch:
+            key_of, _ = self._tables.commands[type(waiting.command)]
+            context = replace(NOWHERE, actor=waiting.actor, fresh=waiting.fresh)
+            wanted[key_of(waiting.command, context)] = wanted[account_key(waiting.actor)] = None
+        return [key for key in wanted if not isinstance(key, New) and self._cache.get(key) is None]
 
     async def probe(self) -> None:
         """After trouble: does the store take writes again? Raises `Unavailable`."""
@@ -225,8 +223,7 @@ class Turns:
 
     def _decide_all(self, batch: Sequence[Waiting], begun: Begun, turned: Turned, missing: set[str]) -> list[Outcome]:
         """The outcomes of all, or of as many as one turn can hold."""
-        now = self._clock.now()
-        policy = self._policy()
+        base = Context(states=turned.draft, now=self._clock.now(), **self._policy())
         answered = dict(begun.answered)
         outcomes: list[Outcome] = []
         for waiting in batch:
@@ -237,7 +234,7 @@ class Turns:
                 outcomes.append(Again(first))
                 continue
             try:
-                outcome = self._decide_one(waiting, turned, now, policy)
+                outcome = self._decide_one(waiting, turned, base)
             except Missing as stopped:
                 missing.update(stopped.keys)
                 outcome = Refused("internal")  # unless a later round finds what it needs
@@ -246,11 +243,10 @@ class Turns:
             outcomes.append(outcome)
         return outcomes
 
-    def _decide_one(self, waiting: Waiting, turned: Turned, now: str, policy: dict[str, Any]) -> Outcome:
+    def _decide_one(self, waiting: Waiting, turned: Turned, base: Context) -> Outcome:
         """Raises `Missing`. A rule that breaks refuses its own command and nobody else's."""
-        command, actor, session, fresh, _ = waiting
-        draft = Draft(turned.draft)
-        context = Context(states=draft, actor=actor, session=session, now=now, fresh=fresh, **policy)
+        command, actor, draft = waiting.command, waiting.actor, Draft(turned.draft)
+        context = replace(base, states=draft, actor=actor, session=waiting.session, fresh=waiting.fresh)
         try:
             state, records = decide(self._tables, command, context)
         except Refused as refusal:

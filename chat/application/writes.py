@@ -7,6 +7,8 @@ be made of its row and of the events of its own stream behind that.
 
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from chat.application.cache import Cache
 from chat.application.codec import FORMAT, Codec, encode, row_of
 from chat.application.ports import Store
@@ -51,7 +53,7 @@ async def erased(store: Store, codec: Codec, turned: Turned) -> tuple[Erasure, .
         name = about(entry.record.event)
         if name and entry.position < turned.erases.get(name, 0):
             event = redacted(entry.record.event)
-            turned.entries[index] = Entry(entry.position, entry.record._replace(event=event), encode(event))
+            turned.entries[index] = Entry(entry.position, replace(entry.record, event=event), encode(event))
     rows = await store.read_about(list(turned.erases))
     return tuple(Erasure(row.position, encode(redacted(codec.event(row.event)))) for row in rows)
 
@@ -77,10 +79,10 @@ def _before(key: str, turned: Turned) -> State | None:
 
 
 def states_of(turned: Turned, cache: Cache) -> Iterable[StateRow]:
-    for key, (seq, state) in turned.draft.changed.items():
+    for key, version in turned.draft.changed.items():
         entry = cache.entry(key)
         if key in turned.draft.foreign or (entry and entry.is_due):
-            yield StateRow(key, seq, FORMAT, encode(state))
+            yield StateRow(key, version.seq, FORMAT, encode(version.state))
 
 
 def words_changed(changes: Sequence[tuple[str, State | None, State]], began: dict[str, int]) -> Iterable[WordsRow]:

@@ -21,7 +21,7 @@ class LogInfo(NamedTuple):
     head: int  # the last position; 0 in an empty log
 
 
-class Recorded(NamedTuple):
+class Recorded(Struct, frozen=True, gc=False):
     """An event in its place in its stream."""
 
     stream: str
@@ -29,7 +29,7 @@ class Recorded(NamedTuple):
     event: Event
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True, gc=False):
     """An event in its place in the log, as value and as the bytes that are stored and told."""
 
     position: int

@@ -39,7 +39,7 @@ class New(str):
     __slots__ = ()
 
 
-class Version(NamedTuple):
+class Version(Struct, frozen=True, gc=False):
     """A state, and the seq of the last event of its own stream that went into it."""
 
     seq: int
@@ -160,17 +160,16 @@ def decide(tables: Tables, command: Command, context: Context) -> tuple[State, l
 
 def fold(tables: Tables, record: Recorded, context: Context) -> list[Event]:
     """Take an event into every state that it concerns. Returns what its handlers emit. Raises `Missing`."""
-    stream, seq, event = record
-    draft = context.states
-    draft.changed[stream] = Version(seq, draft.at(stream).state)
+    stream, event, draft = record.stream, record.event, context.states
+    draft.changed[stream] = Version(record.seq, draft.at(stream).state)
     emitted: list[Event] = []
     for key_of, handler in tables.events[type(event)]:
         if (key := key_of(event)) is None:
             continue
-        own, state = _at(tables, draft, key)
-        state, more = handler(state, event, context)
+        version = _at(tables, draft, key)
+        state, more = handler(version.state, event, context)
         name = str(key)
-        draft.changed[name] = Version(own, state)
+        draft.changed[name] = Version(version.seq, state)
         if name != stream:
             draft.foreign.add(name)
         emitted += more
@@ -178,7 +177,7 @@ def fold(tables: Tables, record: Recorded, context: Context) -> list[Event]:
 
 
 def _at(tables: Tables, draft: Draft, key: str) -> Version:
-    if isinstance(key, New) and not draft.get(key):
+    if isinstance(key, New) and key not in draft.changed:
         return draft.begin(key, tables.initial(key))
     return draft.at(key)
 
@@ -191,11 +190,11 @@ def touched(tables: Tables, record: Recorded) -> list[str]:
 
 def advance(tables: Tables, key: str, version: Version, record: Recorded) -> Version:
     """One state, one event of the log on. What the handlers emit is dropped: it is in the log already."""
-    seq, state = version
+    state = version.state
     for key_of, handler in tables.events[type(record.event)]:
         if key_of(record.event) == key:
             state, _ = handler(state, record.event, NOWHERE)
-    return Version(record.seq if key == record.stream else seq, state)
+    return Version(record.seq if key == record.stream else version.seq, state)
 
 
 def answer(tables: Tables, query: Query, context: Context) -> Any:

@@ -7,9 +7,11 @@ flood, ends the session; so does a flood of what needs no id. A session with UNA
 until one is answered.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from chat.domain.errors import Refused, content_of
 from chat.domain.frames import Ping, Resume, Typing
@@ -31,27 +33,27 @@ PONG: Final = b'{"type":"pong"}'
 _encode = msgspec.json.Encoder().encode
 
 
-class Submit(NamedTuple):
+class Submit(Struct, frozen=True):
     command: Command
 
 
-class Ask(NamedTuple):
+class Ask(Struct, frozen=True):
     query: Query
 
 
-class Replay(NamedTuple):
+class Replay(Struct, frozen=True):
     resume: Resume
 
 
-class TellTyping(NamedTuple):
+class TellTyping(Struct, frozen=True):
     room: str
 
 
-class Say(NamedTuple):
+class Say(Struct, frozen=True):
     frame: bytes
 
 
-class HangUp(NamedTuple):
+class HangUp(Struct, frozen=True):
     code: int
     reason: str
 
@@ -59,7 +61,7 @@ class HangUp(NamedTuple):
 Deed = Submit | Ask | Replay | TellTyping | Say | HangUp
 
 
-class Talk(NamedTuple):
+class Talk(Struct, frozen=True):
     """What a session remembers from frame to frame."""
 
     unanswered: int
@@ -96,23 +98,23 @@ def receive(decoder: "msgspec.json.Decoder[Any]", talk: Talk, frame: bytes, now:
 
 
 def _asked(talk: Talk) -> Talk:
-    return talk._replace(unanswered=talk.unanswered + 1)
+    return replace(talk, unanswered=talk.unanswered + 1)
 
 
 def answered(talk: Talk) -> Talk:
-    return talk._replace(unanswered=talk.unanswered - 1)
+    return replace(talk, unanswered=talk.unanswered - 1)
 
 
 def _chat(talk: Talk, deed: Deed, now: float) -> tuple[Talk, Deed]:
     """The deed, unless there were too many of its kind."""
     bucket, wait = take(talk.chatter, CHATTER, now)
-    return talk._replace(chatter=bucket), HangUp(FLOOD, "too many frames without an id") if wait else deed
+    return replace(talk, chatter=bucket), HangUp(FLOOD, "too many frames without an id") if wait else deed
 
 
 def _refuse(talk: Talk, frame: bytes, refusal: Refused, now: float) -> tuple[Talk, Deed]:
     bucket, wait = take(talk.unreadable, MALFORMED, now)
     deed = HangUp(FLOOD, "too many frames that cannot be read") if wait else Say(refused(id_in(frame), refusal))
-    return talk._replace(unreadable=bucket), deed
+    return replace(talk, unreadable=bucket), deed
 
 
 def come_back_in(index: int, of: int) -> int:

@@ -147,6 +147,7 @@ class FakeBroker:
 
     def __init__(self) -> None:
         self.is_away = False
+        self.is_heard = True
         self.dropped: Counter[str] = Counter()
         self.rung: list[bytes] = []
         self.published: list[Publication] = []

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from chat.application import publisher
 from chat.domain.accounts import RenameAccount
@@ -335,7 +336,7 @@ async def test_a_node_publishes_nothing_of_a_room_that_it_has_not_heard_of_yet()
         await it.here.node.reading.consult(lambda context: context.states.at(room_key(fresh)))
         with_id = it.there.waiting(it.ann, OpenDirect(id="2", account=it.ann), lambda _: None)
         cat = await it.there.register("cat")
-        with_id = with_id._replace(command=OpenDirect(id="2", account=cat), fresh=fresh)
+        with_id = replace(with_id, command=OpenDirect(id="2", account=cat), fresh=fresh)
         await it.there.node.turns.turn([with_id])
         await until(lambda: it.here.node.publisher._position == it.here.head)
     assert [each for each in it.here.broker.published if fresh in each.routing_key] == []

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chat.domain.accounts import LogIn, Register
 from chat.domain.log import Recorded
@@ -56,7 +57,7 @@ def live(chance: Random, steps: int) -> History:
 def happening(chance: Random, steps: int) -> Iterator[Step]:
     world = NOBODY
     for number in range(steps):
-        wished = wish(chance, look({key: version.state for key, version in world.versions.items()}), KINDS)
+        wished = wish(chance, look(world.states), KINDS)
         step = carried_out(world, wished, number)
         world = step.outcome.world
         yield step
@@ -92,7 +93,7 @@ def erased(log: Iterable[Recorded]) -> list[Recorded]:
 
 
 def gone(record: Recorded) -> Recorded:
-    return record._replace(event=redacted(record.event))
+    return replace(record, event=redacted(record.event))
 
 
 def folded(log: Iterable[Recorded], tables: Tables = TABLES) -> dict[str, Version]:

@@ -33,7 +33,7 @@ class Reference:
 
     @property
     def seen(self) -> Seen:
-        return look({key: version.state for key, version in self.world.versions.items()})
+        return look(self.world.states)
 
     @property
     def sessions(self) -> dict[str, list[str]]:

@@ -16,7 +16,7 @@ ROUNDS = 8  # in which whatever is missing has to be found
 
 
 def encoded(world: Given) -> dict[str, bytes]:
-    return {key: msgspec.json.encode(state) for key, (_, state) in world.versions.items()}
+    return {key: msgspec.json.encode(state) for key, state in world.states.items()}
 
 
 def streams(log: Iterable[Recorded]) -> dict[str, list[int]]:
@@ -67,9 +67,9 @@ def test_every_stream_is_numbered_without_a_gap(history: History) -> None:
 @given(histories)
 def test_an_event_is_stamped_with_who_wished_it_and_when(history: History) -> None:
     for step in history.steps:
-        for _, seq, event in step.outcome.recorded:
-            assert (event.by, event.at) == (step.outcome.actor, step.beside["now"])
-            assert getattr(event, "seq", seq) == seq
+        for record in step.outcome.recorded:
+            assert (record.event.by, record.event.at) == (step.outcome.actor, step.beside["now"])
+            assert getattr(record.event, "seq", record.seq) == record.seq
 
 
 @law

@@ -56,18 +56,19 @@ def folded_in(context: Context, log: Iterable[Recorded]) -> dict[str, Version]:
     versions: dict[str, Version] = {}
     for record in log:
         for key in touched(TABLES, record):
-            seq, state = versions.get(key) or TABLES.initial(key)
+            version = versions.get(key) or TABLES.initial(key)
+            state = version.state
             for key_of, handler in TABLES.events[type(record.event)]:
                 if key_of(record.event) == key:
                     state, _ = handler(state, record.event, context)
-            versions[key] = Version(record.seq if key == record.stream else seq, state)
+            versions[key] = Version(record.seq if key == record.stream else version.seq, state)
     return versions
 
 
 @law
 @given(histories)
 def test_states_and_events_are_stored_and_read_again_as_they_were(history: History) -> None:
-    for key, (_, state) in history.end.versions.items():
+    for key, state in history.end.states.items():
         assert msgspec.json.decode(msgspec.json.encode(state), type=type(TABLES.initial(key).state)) == state
     for record in history.log:
         assert msgspec.json.decode(msgspec.json.encode(record.event), type=type(record.event)) == record.event

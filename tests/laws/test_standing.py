@@ -13,7 +13,7 @@ from tests.logic.given import Given
 
 
 def seen_in(world: Given) -> Seen:
-    return look({key: version.state for key, version in world.versions.items()})
+    return look(world.states)
 
 
 @law
@@ -33,7 +33,7 @@ def test_a_server_with_accounts_has_an_owner_who_can_log_in(history: History) ->
 @given(histories)
 def test_a_room_has_an_owner_and_a_direct_room_two_members(history: History) -> None:
     for step in history.steps:
-        for _, state in step.outcome.world.versions.values():
+        for state in step.outcome.world.states.values():
             match state:
                 case Room(kind="direct", members=members):
                     assert list(members.values()) == ["member", "member"]
@@ -48,7 +48,7 @@ def test_two_have_one_direct_room(history: History) -> None:
     world = history.end
     directs = {
         key.partition(":")[2]: state
-        for key, (_, state) in world.versions.items()
+        for key, state in world.states.items()
         if isinstance(state, Room) and state.kind == "direct"
     }
     for name, room in directs.items():
@@ -60,7 +60,7 @@ def test_two_have_one_direct_room(history: History) -> None:
 def test_a_name_is_its_account_s_for_ever(history: History) -> None:
     taken: dict[str, str] = {}
     for step in history.steps:
-        for key, (_, state) in step.outcome.world.versions.items():
+        for key, state in step.outcome.world.states.items():
             if isinstance(state, TakenName):
                 assert taken.setdefault(key, state.account) == state.account
     for name, account in seen_in(history.end).accounts.items():
@@ -80,7 +80,7 @@ def test_the_pins_of_a_room_are_its_pinned_messages(history: History) -> None:
 @law
 @given(histories)
 def test_nothing_grows_beyond_its_limit(history: History) -> None:
-    for _, state in history.end.versions.values():
+    for state in history.end.states.values():
         match state:
             case Account():
                 assert len(state.sessions) <= limits.ACCOUNT_SESSIONS

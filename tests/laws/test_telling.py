@@ -17,7 +17,7 @@ from chat.logic.keys import message_key, room_key
 from chat.logic.mediator import Version, advance, answer, touched
 from chat.logic.words import in_room
 from tests.laws.history import History, histories, law, seeds
-from tests.laws.rows import States, find
+from tests.laws.rows import find
 from tests.laws.world import begin, look, message
 from tests.logic.given import TABLES, Given
 
@@ -41,12 +41,8 @@ def members(version: Version) -> set[str]:
     return set(version.state.members)
 
 
-def states(world: Given) -> States:
-    return {key: version.state for key, version in world.versions.items()}
-
-
 def accounts(world: Given) -> dict[str, Account]:
-    return look(states(world)).accounts
+    return look(world.states).accounts
 
 
 # ---- events
@@ -88,7 +84,7 @@ def test_a_member_is_told_everything_from_coming_to_going(history: History) -> N
 @law
 @given(histories)
 def test_an_account_knows_the_rooms_that_know_it(history: History) -> None:
-    seen = look(states(history.end))
+    seen = look(history.end.states)
     for room, state in seen.rooms.items():
         assert set(state.members) == {name for name, account in seen.accounts.items() if room in account.rooms}
 
@@ -109,7 +105,7 @@ def page(world: Given, asker: str, room: str, limit: int) -> list[Message]:
     """The newest messages, as a client reads them."""
     found = answer(TABLES, ListMessages(room=room, limit=limit), world.context(asker))
     assert isinstance(found, Find)
-    shown = found.then([found.each(find(rows, states(world))) for rows in found.rows], world.context(asker))
+    shown = found.then([found.each(find(rows, world.states)) for rows in found.rows], world.context(asker))
     return [msgspec.json.decode(row, type=Message) for row in shown["messages"]]
 
 
@@ -119,7 +115,7 @@ def followed(rows: list[Message], room: str, events: list[Recorded], limit: int)
     for record in events:
         for key in touched(TABLES, record):
             if key in kept or (isinstance(record.event, MessageSent) and key.startswith("message:")):
-                _, after = advance(TABLES, key, Version(0, kept.get(key, Message())), record)
+                after = advance(TABLES, key, Version(0, kept.get(key, Message())), record).state
                 assert isinstance(after, Message)
                 kept[key] = after
     return [kept[key] for key in sorted(kept)][-limit:]
@@ -129,7 +125,7 @@ def followed(rows: list[Message], room: str, events: list[Recorded], limit: int)
 @given(histories, st.integers(0, 50), st.integers(1, 10))
 def test_a_page_and_the_events_after_it_are_the_later_page(history: History, at: int, limit: int) -> None:
     earlier = history.steps[min(at, len(history.steps) - 1)].outcome.world if history.steps else history.end
-    for room, state in look(states(earlier)).rooms.items():
+    for room, state in look(earlier.states).rooms.items():
         asker = next((name for name in state.members if may_read(history.end, name, room)), None)
         if asker and may_read(earlier, asker, room):
             seen = earlier.versions[room_key(room)].seq
@@ -151,7 +147,7 @@ def may_read(world: Given, asker: str, room: str) -> bool:
 def test_every_question_is_answered_or_refused_and_changes_nothing(history: History, seed: int) -> None:
     world, chance = history.end, Random(seed)
     for kind in QUERIES:
-        scene = begin(chance, look(states(world)), kind)
+        scene = begin(chance, look(world.states), kind)
         query = message(chance, scene)
         context = world.context(scene.actor)
         try:
@@ -160,7 +156,7 @@ def test_every_question_is_answered_or_refused_and_changes_nothing(history: Hist
             continue
         if isinstance(found, Find):
             assert all(within(rows, accounts(world)[scene.actor]) for rows in found.rows)
-            found = found.then([found.each(find(rows, states(world))) for rows in found.rows], context)
+            found = found.then([found.each(find(rows, world.states)) for rows in found.rows], context)
         assert isinstance(msgspec.json.decode(msgspec.json.encode(found)), dict)
         assert context.states.changed == {}
 

@@ -88,8 +88,12 @@ class Given(NamedTuple):
 
     def but(self, key: str, **fields: Any) -> "Given":
         """The same, but for these fields of one state."""
-        seq, state = Known(self.versions).get(key)
-        return Given({**self.versions, key: Version(seq, replace(state, **fields))})
+        version = Known(self.versions).get(key)
+        return Given({**self.versions, key: Version(version.seq, replace(version.state, **fields))})
+
+    @property
+    def states(self) -> dict[str, State]:
+        return {key: version.state for key, version in self.versions.items()}
 
     def look(self, key: str, kind: type[S]) -> S:
         state = Known(self.versions).get(key).state
@@ -108,7 +112,7 @@ class Outcome(NamedTuple):
     def then(self, *events: Event) -> Given:
         assert self.refusal is None, self.refusal
         assert [plain(record.event) for record in self.recorded] == [plain(event) for event in events]
-        assert {(event.by, event.at) for _, _, event in self.recorded} <= {(self.actor, NOW)}
+        assert {(record.event.by, record.event.at) for record in self.recorded} <= {(self.actor, NOW)}
         return self.world
 
     def refused(self, code: str, field: str | None = None) -> Given:

@@ -49,6 +49,6 @@ class Anew:
         await self._write()
         left = iter(states.items())
         while some := dict(islice(left, BATCH)):
-            rows = [StateRow(key, seq, FORMAT, encode(state)) for key, (seq, state) in some.items()]
+            rows = [StateRow(key, each.seq, FORMAT, encode(each.state)) for key, each in some.items()]
             await self._store.write_rebuilt(rows, (), listed(some))
         await self._store.finish_rebuild()

@@ -36,7 +36,9 @@ class Written(NamedTuple):
 def listed(states: States) -> list[ListedRow]:
     """Where these stand on lists."""
     return [
-        ListedRow(name, key, label) for key, (_, state) in states.items() for name, label in lists_of(state).items()
+        ListedRow(name, key, label)
+        for key, version in states.items()
+        for name, label in lists_of(version.state).items()
     ]
 
 

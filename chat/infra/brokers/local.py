@@ -29,6 +29,10 @@ class Exchange:
     def leave(self, line: Line) -> None:
         self._lines.remove(line)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._lines
+
     def ring(self, news: bytes) -> None:
         for line in self._lines:
             line.put(news)
@@ -42,6 +46,10 @@ class LocalBroker:
     def __init__(self, exchange: Exchange | None = None) -> None:
         self._exchange = exchange or Exchange()
         self.dropped: Counter[str] = Counter()  # nothing, before it is handed on
+
+    @property
+    def is_heard(self) -> bool:
+        return not self._exchange.is_empty
 
     async def run(self, listener: Listener) -> None:
         line = self._exchange.join()

@@ -41,6 +41,8 @@ class RabbitBroker:
         self._told: set[str] = set()  # why, since it is away
         self.dropped: Counter[str] = Counter()  # news that found no room, by the reason
 
+    is_heard = True  # while it is away, what is rung counts as lost
+
     @property
     def is_away(self) -> bool:
         return self._is_away
