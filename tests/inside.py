@@ -94,9 +94,10 @@ class Wire:
         self.on_frame: Callable[[bytes], None]
         self.on_lost: Callable[[], None]
 
-    def write(self, bundles: Sequence[Bundle]) -> None:
+    def write(self, bundles: Sequence[Bundle]) -> int:
         if self.closed is None:
             self.heard += [payload for bundle in bundles for payload in bundle.payloads]
+        return 0
 
     def unsent(self) -> int:
         return 0

@@ -34,6 +34,7 @@ from chat.logic.mediator import NOWHERE, Context, Draft, Missing, New, Tables, d
 
 BATCH: Final = 512  # commands of one turn
 EVENTS: Final = 10_000  # of one turn, after which it decides nothing more; one command leads to 1,000 at most
+ROUND: Final = 2  # of the event loop after a turn: its frames go out, and what came meanwhile is read into the next one
 ROUNDS: Final = 8  # of loading what deciding turned out to need
 UNKNOWN: Final = Refused("unavailable", retry_after=1.0)
 
@@ -85,6 +86,8 @@ class Turns:
         try:
             while True:
                 await self.turn(await self.queue.take(BATCH))
+                for _ in range(ROUND):
+                    await asyncio.sleep(0)
                 if not len(self.queue):
                     self._idle.set()
         except Outdated:

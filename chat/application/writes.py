@@ -80,8 +80,7 @@ def _before(key: str, turned: Turned) -> State | None:
 
 def states_of(turned: Turned, cache: Cache) -> Iterable[StateRow]:
     for key, version in turned.draft.changed.items():
-        entry = cache.entry(key)
-        if key in turned.draft.foreign or (entry and entry.is_due):
+        if key in turned.draft.foreign or ((entry := cache.entry(key)) and entry.is_due):
             yield StateRow(key, version.seq, FORMAT, encode(version.state))
 
 

@@ -109,10 +109,12 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
             self._stopped = False
             self.transport.resume_reading()
 
-    def write(self, bundles: Sequence[Bundle]) -> None:
-        if self.close_sent or self.transport.is_closing() or not self.handshake_complete:
-            return
-        self.transport.writelines([bundle.framed for bundle in bundles])
+    def write(self, bundles: Sequence[Bundle]) -> int:
+        transport = self.transport
+        if self.close_sent or transport.is_closing() or not self.handshake_complete:
+            return 0
+        transport.writelines([bundle.framed for bundle in bundles])
+        return transport.get_write_buffer_size()
 
     def unsent(self) -> int:
         return 0 if self.disconnected else self.transport.get_write_buffer_size()

@@ -30,17 +30,11 @@ log = structlog.get_logger(__name__)
 class Bundle:
     """Frames that go out together. A server does not mask (RFC 6455, 5.1), so all readers get the same bytes."""
 
-    __slots__ = ("_framed", "payloads")
+    __slots__ = ("framed", "payloads")
 
     def __init__(self, payloads: Sequence[bytes]) -> None:
         self.payloads = payloads
-        self._framed: bytes | None = None
-
-    @property
-    def framed(self) -> bytes:
-        if self._framed is None:
-            self._framed = b"".join([_header(len(payload)) + payload for payload in self.payloads])
-        return self._framed
+        self.framed = b"".join([_header(len(payload)) + payload for payload in payloads])
 
 
 @lru_cache(maxsize=4_096)
@@ -52,9 +46,11 @@ def _header(length: int) -> bytes:
 class Writer(Protocol):
     """The one way to a connection's peer. It refuses quietly once it was closed."""
 
-    def write(self, bundles: Sequence[Bundle]) -> None: ...
+    def write(self, bundles: Sequence[Bundle]) -> int:
+        """How many bytes the peer has not taken yet, these included."""
 
-    def unsent(self) -> int: ...
+    def unsent(self) -> int:
+        """The same, of what was written before."""
 
     def hang_up(self, code: int, reason: str) -> None: ...
 
@@ -101,8 +97,7 @@ class Socket:
 
     def flush(self) -> None:
         said, self._said = self._said, []
-        self._writer.write(said)
-        if self._writer.unsent() > UNSENT:
+        if self._writer.write(said) > UNSENT:
             self._drop("lagging")
 
     def _drop(self, reason: str) -> None:

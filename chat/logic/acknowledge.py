@@ -1,7 +1,6 @@
 """What a sender is told of a command that was carried out: ids and seqs, never a text or a secret."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -16,17 +15,17 @@ _encode = msgspec.json.Encoder().encode
 
 def acknowledge(command: Command, state: State, records: Sequence[Recorded]) -> bytes:
     """The acknowledgement as JSON, without type and id. `state` is what it left."""
-    told: dict[str, Any] = {}
+    room = seq = account = session = invite = None
     for record in records:
         match record.event:
-            case RoomEvent() as event if "seq" not in told:
-                told |= {"room": event.room, "seq": event.seq}
+            case RoomEvent() as event if seq is None:
+                room, seq = event.room, event.seq
             case AccountRegistered() as event:
-                told["account"] = event.account
+                account = event.account
             case SessionStarted() as event:
-                told["session"] = event.session
+                session = event.session
             case InviteCreated() as event:
-                told["invite"] = event.invite
-    if "room" not in told:
-        told["room"] = getattr(command, "room", None) or (state.room if isinstance(state, Direct) else None)
-    return _encode(Acknowledgement(**told))
+                invite = event.invite
+    if room is None:
+        room = getattr(command, "room", None) or (state.room if isinstance(state, Direct) else None)
+    return _encode(Acknowledgement(room, seq, account, invite, session))

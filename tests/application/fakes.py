@@ -198,10 +198,11 @@ class FakeWire:
     def resume(self) -> None:
         self.paused = False
 
-    def write(self, bundles: Sequence[Bundle]) -> None:
+    def write(self, bundles: Sequence[Bundle]) -> int:
         if self.closed is None:
             self.writes += 1
             self.frames += [json.loads(payload) for bundle in bundles for payload in bundle.payloads]
+        return self.backlog
 
     def unsent(self) -> int:
         return self.backlog

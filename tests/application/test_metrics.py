@@ -275,7 +275,7 @@ async def test_drops_have_their_reasons_and_those_of_the_edge_are_added() -> Non
         held.say([b"{}"])
 
     class Broken(FakeWire):
-        def write(self, bundles: Any) -> None:
+        def write(self, bundles: Any) -> int:
             raise OSError
 
     here.hub.enter(Broken(), bob, bob, {}).admit(b"{}")

@@ -1,87 +1,126 @@
-"""python -m tests.bench: how fast this chat is on this machine.
+"""python -m tests.bench: how fast this chat is on this machine, and beside others.
 
-Each workload seeds a database of its own (SQLite, every commit synced to the disk), starts a server on one core and a
-load on another, checks that nothing was lost, doubled or out of order, and prints its figures. `server_cpu` is the
-share of a core that the server got: where others are at work on this machine it is less than the 1 that it would take,
-and the server would do more alone.
+Each contestant serves on one core, its database and broker too, and the load has another. In each round every one has
+a turn; a turn starts it afresh on a fresh copy of what was seeded, warms it up, measures, checks that nothing was lost,
+doubled or out of order, and ends it. What is printed are the medians of the rounds, with the least and the most, and
+ratios of what was measured in the same round. What is missing on this machine is named, and the rest is measured; what
+is found wrong has no figures.
 """
 
 import argparse
-import http.client
-import json
-import os
-import platform
-import subprocess
+import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from tests.bench.load import NoCompiler, compile_load
-from tests.bench.place import raise_file_limit
-from tests.bench.workloads import WORKLOADS, Figures
+from tests.bench.figures import Measured
+from tests.bench.ground import Ground, Pace
+from tests.bench.load import NoCompiler
+from tests.bench.machine import LOAD_CORE, described, look_for_tools, on_core, raise_file_limit
+from tests.bench.report import Results, as_json, from_json, heading, section, tables
+from tests.bench.rounds import measure
+from tests.bench.tables import shortened
+from tests.bench.workloads import WORKLOADS, Entry
+from tests.running import ROOT
 
-Results = dict[str, Figures | str]
+CACHE: Final = ROOT / ".venv-bench"
+ROUNDS: Final = 3
+QUICK: Final = Pace(seconds=1.0, warm=0.5, share=10)
 
 
 def read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("only", nargs="*", help=f"workloads, of: {', '.join(WORKLOADS)}")
-    parser.add_argument("--large", action="store_true", help="also those that take minutes")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    listed = "\n".join(f"  {name:9}{workload.purpose}" for name, workload in WORKLOADS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        epilog=f"workloads:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="which; without, all of them")
+    parser.add_argument("--only", metavar="ROWS", help="of their tables, with commas between: floor,sqlite")
+    parser.add_argument("--large", action="store_true", help="also what takes many minutes and gigabytes")
+    parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, with --quick 1")
+    parser.add_argument("--quick", action="store_true", help="short and small: does it work at all?")
+    parser.add_argument("--json", action="store_true", help="all rounds as one JSON object, instead of tables")
+    parser.add_argument("--readme", nargs="+", type=Path, metavar="FILE", help="only the tables of what --json printed")
     parser.add_argument("--folder", help="where the databases are for a while; a disk, or syncing costs nothing")
     arguments = parser.parse_args()
-    if unknown := set(arguments.only) - WORKLOADS.keys():
+    if unknown := set(arguments.workloads) - WORKLOADS.keys():
         parser.error(f"no such workload: {', '.join(sorted(unknown))}")
+    arguments.workloads = [name for name in arguments.workloads or WORKLOADS if rows(name, arguments)]
+    if not arguments.workloads:
+        parser.error(f"no such row: {arguments.only}")
     return arguments
 
 
-def chosen(arguments: argparse.Namespace) -> list[str]:
-    named: list[str] = arguments.only
-    return named or [name for name, workload in WORKLOADS.items() if arguments.large or not workload.large]
-
-
-def measure(names: list[str], folder: Path, quiet: bool) -> Results:
-    """One after the other, never two at once. What is found wrong stands in place of figures."""
-    program = compile_load(folder)
+def measured(arguments: argparse.Namespace, pace: Pace) -> Results:
+    """Raises `NoCompiler`."""
+    rounds = arguments.rounds or (1 if arguments.quick else ROUNDS)
     results: Results = {}
-    for name in names:
-        place = folder / name
-        place.mkdir()
-        try:
-            results[name] = WORKLOADS[name].measure(place, program)
-        except (AssertionError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
-            results[name] = f"{type(error).__name__}: {error}"
-        if not quiet:
-            show(name, results[name])
+    with (
+        tempfile.TemporaryDirectory(prefix="chat-bench-", dir=arguments.folder) as folder,
+        Ground(Path(folder), CACHE, pace) as ground,
+    ):
+        for name in arguments.workloads:
+            results[name] = measure(rows(name, arguments), ground, rounds, reporting(name))
+            if not arguments.json:
+                print(f"\n{section(name, results[name])}", flush=True)
     return results
 
 
-def show(name: str, result: Figures | str) -> None:
-    print(f"\n{name}: {WORKLOADS[name].purpose}")
-    if isinstance(result, str):
-        print(f"    WRONG: {result}")
-        return
-    for figure, value in result.items():
-        print(f"    {figure:22}{value:>14,.{0 if value >= 1000 else 2}f}", flush=True)
+def rows(workload: str, arguments: argparse.Namespace) -> dict[str, Entry]:
+    every = WORKLOADS[workload].entries
+    if arguments.only:
+        return {name: every[name] for name in arguments.only.split(",") if name in every}
+    return {name: entry for name, entry in every.items() if arguments.large or not entry.large}
 
 
-def machine() -> dict[str, str | int]:
-    return {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count() or 0}
+def reporting(workload: str) -> Callable[[str, int, Measured], None]:
+    figure = WORKLOADS[workload].figures[0]
+
+    def report(row: str, number: int, found: Measured) -> None:
+        said = shortened(found.reason) if found.reason else f"{figure} {found.rounds[-1][figure]:,.2f}"
+        print(f"{workload}, {row}, round {number + 1}: {said}", file=sys.stderr, flush=True)
+
+    return report
+
+
+def show_saved(files: list[Path]) -> None:
+    told, results = from_json(files)
+    print("\n\n".join([heading(told["machine"], told["pace"]), *tables(results)]))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    pace = QUICK if arguments.quick else Pace()
+    if not arguments.json:
+        print(heading(described(), pace._asdict()), flush=True)
+    results = measured(arguments, pace)
+    if arguments.json:
+        print(as_json(results, pace))
+    return int(any(each.wrong for found in results.values() for each in found.values()))
+
+
+def prepare() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended on the way
+    raise_file_limit()
+    look_for_tools()
 
 
 def main() -> int:
     """0 done, 1 something measured was wrong, 2 it cannot be measured here."""
     arguments = read_arguments()
-    raise_file_limit()
+    if arguments.readme:
+        show_saved(arguments.readme)
+        return 0
+    prepare()
     try:
-        with tempfile.TemporaryDirectory(prefix="chat-bench-", dir=arguments.folder) as folder:
-            results = measure(chosen(arguments), Path(folder), arguments.json)
+        with on_core(LOAD_CORE):  # what looks at the servers takes nothing from them
+            return run(arguments)
     except NoCompiler as error:
         print(f"tests.bench: {error}", file=sys.stderr)
         return 2
-    if arguments.json:
-        print(json.dumps({"machine": machine(), "workloads": results}, indent=2))
-    return int(any(isinstance(result, str) for result in results.values()))
 
 
 if __name__ == "__main__":

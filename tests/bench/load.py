@@ -1,20 +1,24 @@
-"""The load: `wsload.c`, compiled when it is needed. Python would measure itself."""
+"""The load: programs in C, compiled when they are needed. Python would measure itself."""
 
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from chat.application.maintenance.texts import Texts
-from tests.running import Server
+from tests.bench.machine import LOAD_CORE, on_core, resident
 
-SOURCE: Final = Path(__file__).with_name("wsload.c")
+SOURCES: Final = Path(__file__).parent
 TEXTS: Final = 10_000
 PATIENCE: Final = 120.0  # seconds, beside those that are measured
+LOOK: Final = 0.5  # seconds between two looks at the server's memory
+
+Told = dict[str, Any]
 
 
 class NoCompiler(Exception):
@@ -22,47 +26,70 @@ class NoCompiler(Exception):
 
 
 def compile_load(folder: Path) -> Path:
+    """The folder, with each program of this one in it. Raises `NoCompiler`."""
+    for source in SOURCES.glob("*.c"):
+        compile_program(source, folder)
+    return folder
+
+
+def compile_program(source: Path, folder: Path) -> Path:
     """Raises `NoCompiler`."""
     compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
     if compiler is None:
         raise NoCompiler("this needs a C compiler for its load: install one, as with `apt-get install gcc libc6-dev`")
-    program = folder / "wsload"
-    subprocess.run([compiler, "-O2", "-o", program, SOURCE], check=True)
+    program = folder / source.stem
+    subprocess.run([compiler, "-O2", "-o", program, source], check=True)
     return program
 
 
-def write_texts(file: Path) -> None:
+def write_texts(file: Path) -> Path:
     texts = Texts(Random(7))
     file.write_text("".join(f"{texts.text()}\n" for _ in range(TEXTS)))
+    return file
+
+
+class Failed(Exception):
+    """The load gave up. Says why."""
 
 
 class Load:
-    """Sockets at one or several nodes, each of an account of its own, all of one room."""
+    """One of the programs with its arguments, for the servers that these processes are."""
 
-    def __init__(self, program: Path, folder: Path, nodes: Sequence[Server], room: str) -> None:
-        self._texts = folder / "texts"
-        write_texts(self._texts)
-        ports = ",".join(str(node.port) for node in nodes)
-        processes = ",".join(str(node.process.pid) for node in nodes)
-        self._command: list[str | Path] = [program, ports, processes, folder / "tokens", self._texts, room]
+    def __init__(self, program: Path, processes: tuple[int, ...], *words: object) -> None:
+        self._command = [str(word) for word in (program, *words)]
+        self._processes = processes
 
-    def talk(self, sockets: int, senders: int, window: int, seconds: float, warm: float) -> dict[str, Any]:
-        """What was sent, acknowledged and heard, and how fast. Raises `CalledProcessError`."""
-        shape = [str(number) for number in (sockets, senders, window, warm, seconds)]
-        done = subprocess.run(
-            [*self._command, *shape], check=True, stdout=subprocess.PIPE, timeout=warm + seconds + PATIENCE
-        )
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+    def run(self, seconds: float) -> Told:
+        """What it tells, and `resident`, the most memory that its servers had meanwhile. Raises `Failed`."""
+        most, end = 0, time.monotonic() + seconds + PATIENCE
+        with self._start(stderr=subprocess.PIPE) as process:
+            while (said := _said_by(process)) is None:
+                most = max(most, resident(self._processes))
+                if time.monotonic() > end:
+                    process.kill()
+        if process.returncode:
+            raise Failed(said[1].strip() or f"status {process.returncode}")
+        return {**json.loads(said[0]), "resident": most}
 
     @contextmanager
-    def idle(self, sockets: int) -> Iterator[dict[str, Any]]:
+    def held(self) -> Iterator[Told]:
         """Connected for as long as the `with` lasts."""
-        shape = [str(sockets), "0", "1", "0", "0"]
-        with subprocess.Popen([*self._command, *shape], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdout
+        with self._start(stdin=subprocess.PIPE) as process:
             assert process.stdin
+            assert process.stdout
             try:
                 yield json.loads(process.stdout.readline())
             finally:
                 process.stdin.close()
+
+    def _start(self, *, stdin: int | None = None, stderr: int | None = None) -> "subprocess.Popen[str]":
+        with on_core(LOAD_CORE):
+            return subprocess.Popen(self._command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, text=True)
+
+
+def _said_by(process: "subprocess.Popen[str]") -> tuple[str, str] | None:
+    """Everything, once it has ended."""
+    try:
+        return process.communicate(timeout=LOOK)
+    except subprocess.TimeoutExpired:
+        return None

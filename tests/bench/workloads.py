@@ -1,150 +1,112 @@
-"""What is measured, each by a function that takes a fresh folder and the load's program, and returns its figures.
+"""What is measured: each a table of those that take part, and of what they do. Wrong is an `AssertionError`.
 
-A workload checks what it measured: wrong is an `AssertionError`. To add one takes a function and a line in WORKLOADS.
+To add one takes a function from the ground to its figures, and a row in WORKLOADS.
 """
 
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
-from chat.application.maintenance.texts import COMMON, vocabulary
-from tests.bench.nodes import across, nodes_on, spread, talk_on
-from tests.bench.place import Asker, Place
+from tests.bench import growth
+from tests.bench.across import across
+from tests.bench.asking import REQUESTS, ask
+from tests.bench.contestants import CONTESTANTS, PROJECT, Contestant
+from tests.bench.figures import Figures
+from tests.bench.ground import Ground
+from tests.bench.idle import idle
+from tests.bench.returning import Absence, resume
+from tests.bench.tables import Against
+from tests.bench.talking import Room, Rooms, talk, talk_in_rooms
 
-SECONDS: Final = 8.0
-WARM: Final = 2.0
-ASKED: Final = 100  # questions of each kind
-FIGURES: Final = ("messages_s", "deliveries_s", "ack_p50_ms", "ack_p99_ms", "server_cpu", "load_cpu", "connect_s")
+Work = Callable[[Ground], Figures]
+Shape = TypeVar("Shape")
 
-Figures = dict[str, float]
+
+class Entry(NamedTuple):
+    """A row of the table."""
+
+    title: str
+    work: Work
+    large: bool = False
 
 
 class Workload(NamedTuple):
     purpose: str
-    measure: Callable[[Path, Path], Figures]
-    large: bool = False
+    entries: Mapping[str, Entry]
+    figures: Sequence[str]  # those of the table, the first of them before all
+    ratios: Sequence[Against] = ()
 
 
-def talk(folder: Path, program: Path, *, sockets: int, senders: int, window: int) -> Figures:
-    """Some of a room's members say as much as they can, all of them hear it."""
-    place = Place(folder, program, accounts=sockets, rooms=1, members=sockets, messages=0)
-    with place.serving() as asker:
-        room = asker.room()
-        told = place.load(room).talk(sockets, senders, window, SECONDS, WARM)
-        page = asker.ask("list_messages", room=room, limit=100)
-        memory = place.resident()
-    check_talk(told, sockets)
-    check_page(page, 100)
-    return {name: told[name] for name in FIGURES} | {"resident_mb": memory / 1e6}
+def by(
+    contestants: Mapping[str, Contestant], work: Callable[[Contestant, Shape, Ground], Figures], shape: Shape
+) -> dict[str, Entry]:
+    return {name: Entry(each.purpose, partial(work, each, shape)) for name, each in contestants.items()}
 
 
-def check_talk(told: dict[str, Any], sockets: int) -> None:
-    """Everything sent was acknowledged, is in the log once, and was heard once by everybody, in order."""
-    wrong = {name: told[name] for name in ("refused", "closed", "disordered", "behind") if told[name]}
-    assert not wrong, wrong
-    assert told["open"] == sockets, told
-    assert told["sent"] == told["acknowledged"] == told["logged"], told
-    assert told["heard"] == told["logged"] * sockets, told
-
-
-def check_page(page: dict[str, Any], length: int) -> None:
-    seqs = [message["seq"] for message in page["messages"]]
-    assert len(seqs) == length, f"a page of {length} has {len(seqs)} messages"
-    assert seqs == list(range(seqs[0], seqs[0] + length)), f"a page has gaps: {seqs}"
-
-
-def talk_on_nodes(folder: Path, program: Path, *, sockets: int, senders: int, window: int) -> Figures:
-    """The same on one node and SQLite, and on two nodes that share PostgreSQL and RabbitMQ."""
-    place = Place(folder, program, accounts=sockets, rooms=1, members=sockets, messages=0)
-    shape = (sockets, senders, window, SECONDS, WARM)
-    with place.serving() as asker:
-        alone = place.load(asker.room()).talk(*shape)
-    check_talk(alone, sockets)
-    with nodes_on(place, 2) as nodes:
-        both = talk_on(place, program, nodes, shape)
-        check_talk(both, sockets)
-        figures = {f"two_nodes_{name}": both[name] for name in FIGURES} | spread(across(place, nodes))
-    ratio = both["messages_s"] / alone["messages_s"]
-    return {f"sqlite_{name}": alone[name] for name in FIGURES} | figures | {"ratio": ratio}
-
-
-def idle(folder: Path, program: Path, *, sockets: int) -> Figures:
-    """What it costs to have somebody connected who says nothing."""
-    place = Place(folder, program, accounts=sockets, rooms=max(1, sockets // 100), members=100, messages=0)
-    with place.serving():
-        before = place.resident()
-        with place.load("none").idle(sockets) as told:
-            assert told["open"] == sockets, told
-            assert not told["closed"], told
-            time.sleep(2)  # presence is told once a second
-            after = place.resident()
-    return {"kib_each": (after - before) / sockets / 1024, "resident_mb": after / 1e6, "connect_s": told["connect_s"]}
-
-
-def ask(folder: Path, program: Path, *, messages: int) -> Figures:
-    """How soon the server stands, and how soon it answers, with so many messages in ten rooms."""
-    place = Place(folder, program, accounts=100, rooms=10, members=100, messages=messages)
-    chance = Random(1)
-    with place.serving() as asker:
-        room = asker.room()
-        figures = {"seed_s": place.seconds_to_seed, "start_s": place.seconds_to_start}
-        figures |= timed("first_page", lambda: newest(asker, room), 1)
-        last = newest(asker, room)
-        figures |= timed("page", lambda: newest(asker, room))
-        figures |= timed("old_page", lambda: old_page(asker, room, chance.randint(250, last)))
-        rare, common = vocabulary()[len(COMMON) :], COMMON[:10]
-        figures |= timed("search_rare", lambda: search(asker, chance.choice(rare)))
-        figures |= timed("search_common", lambda: search(asker, chance.choice(common)))
-        figures |= timed("search_both", lambda: search(asker, f"{chance.choice(rare)} {chance.choice(common)}"))
-        figures |= {"resident_mb": place.resident() / 1e6}
-    return figures
-
-
-def timed(name: str, work: Callable[[], Any], times: int = ASKED) -> Figures:
-    took = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        took.append((time.perf_counter() - began) * 1e3)
-    worst = {f"{name}_p99_ms": statistics.quantiles(took, n=100)[98]} if times > 1 else {}
-    return {f"{name}_ms": statistics.median(took), **worst}
-
-
-def newest(asker: Asker, room: str) -> int:
-    page = asker.ask("list_messages", room=room, limit=50)
-    check_page(page, 50)
-    return int(page["messages"][-1]["seq"])
-
-
-def old_page(asker: Asker, room: str, before: int) -> None:
-    page = asker.ask("list_messages", room=room, before=before, limit=50)
-    assert len(page["messages"]) == 50, page
-
-
-def search(asker: Asker, text: str) -> None:
-    found = asker.ask("search_messages", text=text)["messages"]
-    assert all(set(text.split()) <= set(hit["text"].split()) for hit in found), (text, found)
-
+ALONE: Final = {name: PROJECT[name] for name in ("memory", "sqlite")}
+SQLITE: Final = PROJECT["sqlite"]
+TALKED: Final = ("ack_p50_ms", "ack_p99_ms", "cpu_s_per_million", "resident_mb", "server_cpu", "load_cpu")
+HEARD: Final = ("heard_p50_ms", "heard_p99_ms", "ack_p50_ms", "ack_p99_ms", "late_p99_ms", "messages_s", "server_cpu")
+QUESTIONS: Final = ("page", "old_page", "search_seldom", "search_common", "search_both", "send")
+RATIOS: Final = (Against("of the floor", "floor"), Against("SQLite has", "sqlite", turned=True))
+SIZES: Final = (10, 100, 1_000, 9_000)
+LENGTHS: Final = {10_000: False, 1_000_000: False, 5_000_000: True}
 
 WORKLOADS: Final = {
-    "acknowledged": Workload(
-        "100 members of one room send, 8 unanswered each", partial(talk, sockets=100, senders=100, window=8)
+    "a": Workload(
+        "one room of 1,000 sockets, 4 of them send",
+        by(CONTESTANTS, talk, Room(1_000, 4)),
+        ("deliveries_s", *TALKED),
+        RATIOS,
     ),
-    "deliveries-4": Workload(
-        "1,000 sockets of one room, 4 of them send", partial(talk, sockets=1_000, senders=4, window=1)
+    "b": Workload(
+        "one room of 1,000 sockets, 64 of them send",
+        by(CONTESTANTS, talk, Room(1_000, 64)),
+        ("deliveries_s", *TALKED),
+        RATIOS,
     ),
-    "deliveries-64": Workload(
-        "1,000 sockets of one room, 64 of them send", partial(talk, sockets=1_000, senders=64, window=1)
+    "c": Workload(
+        "one room of 100 sockets, all of them send, 8 messages unanswered each",
+        by(CONTESTANTS, talk, Room(100, 100, window=8)),
+        ("messages_s", *TALKED),
+        RATIOS,
     ),
-    "nodes": Workload(
-        "one node on SQLite, and two on PostgreSQL and RabbitMQ: 100 members of one room send, 8 unanswered each",
-        partial(talk_on_nodes, sockets=100, senders=100, window=8),
+    "d": Workload(
+        "1,000 people in 1,000 rooms of 10, who send 2,000 messages a second in all, however soon they are answered",
+        by(PROJECT, talk_in_rooms, Rooms(1_000, 10, 2_000)),
+        HEARD,
     ),
-    "idle": Workload("5,000 sockets that say nothing", partial(idle, sockets=5_000)),
-    "small": Workload("start, pages and search with 10 thousand messages", partial(ask, messages=10_000)),
-    "large": Workload("the same with a million", partial(ask, messages=1_000_000), large=True),
+    "e": Workload(
+        "9,000 sockets that say nothing",
+        by(ALONE, idle, 9_000),
+        ("kib_each", "resident_mb", "cpu_percent", "connect_s"),
+    ),
+    "f": Workload(
+        "500 clients come back at once, each with about 100 messages missed in 10 rooms",
+        by(PROJECT, resume, Absence(500, 500, rooms=50, members=100)),
+        ("caught_up_max_ms", "caught_up_p50_ms", "hello_p50_ms", "resident_mb"),
+    ),
+    "g": Workload(
+        "16 clients with kept connections, by HTTP, with a log of 100,000 messages",
+        {name: Entry(each.purpose, partial(ask, SQLITE, each)) for name, each in REQUESTS.items()},
+        ("answers_s", "answer_p50_ms", "answer_p99_ms", "resident_mb", "server_cpu", "load_cpu"),
+    ),
+    "across": Workload(
+        "from sending on one node to hearing on the other, a message now and then",
+        {"two-nodes": Entry(PROJECT["two-nodes"].purpose, partial(across, PROJECT["two-nodes"]))},
+        ("heard_p50_ms", "heard_p99_ms"),
+    ),
+    "sockets": Workload(
+        "growth with the number of sockets, in rooms of 100: one says something now and then",
+        {str(size): Entry(f"{size:,} sockets", partial(growth.sockets, SQLITE, size)) for size in SIZES},
+        ("resident_mb", "kib_each", "send_p50_ms", "send_p99_ms"),
+    ),
+    "log": Workload(
+        "growth with the length of the log: pages, searches for a seldom and a frequent word, and sending, by HTTP",
+        {
+            str(length): Entry(f"{length:,} messages", partial(growth.log, SQLITE, length), large)
+            for length, large in LENGTHS.items()
+        },
+        ("start_s", "resident_mb", "first_page_ms", *(f"{name}_p50_ms" for name in QUESTIONS), "send_p99_ms"),
+    ),
 }

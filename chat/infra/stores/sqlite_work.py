@@ -125,14 +125,15 @@ def file_words(connection: sqlite3.Connection, words: Sequence[WordsRow]) -> Non
     """In the order of positions: going back makes the index write out what it has gathered."""
     unknown = [(row.key,) for row in words if not row.position]
     first: dict[str, int] = dict(execute(connection, say.FIRST_ABOUT, unknown))
-    filed: dict[int, WordsRow] = {}
+    before: dict[int, tuple[str, ...]] = {}
+    after: dict[int, tuple[str, ...]] = {}
     for row in words:
         if not (position := row.position or first.get(row.key)):
             raise Poisoned(f"words are of a key that no event is about: {row.key}")
-        filed[position] = filed.get(position, row)._replace(after=row.after)
-    rows = sorted(filed.items())
-    change(connection, say.DROP_WORDS, [(at, " ".join(row.before)) for at, row in rows if row.before])
-    change(connection, say.PUT_WORDS, [(at, " ".join(row.after)) for at, row in rows if row.after])
+        before.setdefault(position, row.before)
+        after[position] = row.after
+    change(connection, say.DROP_WORDS, [(at, " ".join(held)) for at, held in sorted(before.items()) if held])
+    change(connection, say.PUT_WORDS, [(at, " ".join(held)) for at, held in sorted(after.items()) if held])
 
 
 def put_listed(connection: sqlite3.Connection, listed: Sequence[ListedRow]) -> None:
