@@ -6,7 +6,6 @@ line is bounded by the session, which stops reading at 64 unanswered.
 """
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -53,9 +52,9 @@ class Connection:
         self._address = address
         self._decoder = decoder
         self._talk = websocket.begin(node.clock.seconds())
-        self._line: deque[Line] = deque()
-        self._wake = asyncio.Event()
-        self._gone = asyncio.Event()
+        self._line: list[Line] = []
+        self._resting: asyncio.Future[None] | None = None
+        self._lost = False
         self._held: asyncio.TimerHandle | None = None  # who is too fast is not read from for a moment
         self._socket: Socket
         self._expiry: asyncio.TimerHandle | None = None
@@ -67,10 +66,7 @@ class Connection:
             self._watch_session()
             self._wire.listen(self._on_frame, self._on_lost)
             while not self._lost:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._line and not self._lost:
-                    await self._next(self._line.popleft())
+                await (self._next(self._line.pop(0)) if self._line else self._rest())
         finally:
             self._node.hub.leave(self._socket)
             for timer in (self._expiry, self._held):
@@ -130,14 +126,21 @@ class Connection:
 
     # ---- what comes in
 
-    @property
-    def _lost(self) -> bool:
-        return self._gone.is_set()
+    async def _rest(self) -> None:
+        """Until something is asked, or nobody is here any more. Most connections do nothing else, and a future is a
+        fifth of an event.
+        """
+        self._resting = asyncio.get_running_loop().create_future()
+        await self._resting
+
+    def _wake(self) -> None:
+        if self._resting and not self._resting.done():
+            self._resting.set_result(None)
 
     def _on_lost(self) -> None:
         """Whatever is still being answered, nobody is here any more."""
-        self._gone.set()
-        self._wake.set()
+        self._lost = True
+        self._wake()
         self._node.hub.leave(self._socket)
 
     def _on_frame(self, frame: bytes) -> None:
@@ -167,7 +170,7 @@ class Connection:
 
     def _queue(self, asked: Line) -> None:
         self._line.append(asked)
-        self._wake.set()
+        self._wake()
 
     def _submit(self, command: Command) -> None:
         if type(command) in FORMS:
@@ -263,7 +266,7 @@ class Connection:
         while (wait := self._node.allowances.asking.take(self._asker.account, cost)) and not self._lost:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
-                    await self._gone.wait()
+                    await self._rest()
 
     async def _tell_missed(self, step: resume.Tell) -> CaughtUp | Reset:
         """Page by page, as fast as they are read, and no further than the asker is a member. A stream has no gap; when

@@ -5,7 +5,7 @@ When the machine's clock jumps by more than a minute, that is logged once and ig
 """
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 class SystemClock:
     def __init__(self) -> None:
-        self._wall = datetime.now(UTC)
+        self._wall = time.time()
         self._started = time.clock_gettime(SLEEPLESS)
         self._jumped = False
 
@@ -26,12 +26,12 @@ class SystemClock:
         return time.monotonic()
 
     def now(self) -> str:
-        moment = self._wall + timedelta(seconds=time.clock_gettime(SLEEPLESS) - self._started)
+        moment = self._wall + (time.clock_gettime(SLEEPLESS) - self._started)
         self._watch(moment)
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
-    def _watch(self, moment: datetime) -> None:
-        ahead = (datetime.now(UTC) - moment).total_seconds()
+    def _watch(self, moment: float) -> None:
+        ahead = time.time() - moment
         if abs(ahead) > JUMP and not self._jumped:
             log.warning("the machine's clock jumped; its jump is ignored until a restart", seconds=round(ahead))
         self._jumped = abs(ahead) > JUMP

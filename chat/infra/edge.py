@@ -10,14 +10,14 @@ for a flood of others. Whoever stops reading is freed: a close that is not answe
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
 
 from chat.domain.errors import Refused
 from chat.infra import refusals
@@ -44,6 +44,20 @@ class EdgeConfig(uvicorn.Config):
     admission: Admission
 
 
+class Unheard(asyncio.Queue[Any]):
+    """What uvicorn tells an application that does not ask for it."""
+
+    def put_nowait(self, item: Any) -> None:
+        pass
+
+
+# Thousands of connections are open, and say nothing: what would be the same for each of them is there once. A queue is
+# four deques, and an event one, of 760 bytes each.
+UNHEARD: Final = Unheard()
+WRITABLE: Final = asyncio.Event()
+WRITABLE.set()
+
+
 class WebSocketEdge(WebSocketsSansIOProtocol):
     config: EdgeConfig
     _on_frame: Callable[[bytes], None] | None = None
@@ -65,6 +79,8 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:
             self.scope["extensions"][WRITER] = self  # type: ignore[assignment]
+            self.conn.parser = Protocol.parse(self.conn)  # of frames; the one that has read the handshake keeps it
+            next(self.conn.parser)
 
     def listen(self, on_frame: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
         """Hand over every text frame from now on, and tell when the connection is gone. When it is gone already,
@@ -74,8 +90,21 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
             on_lost()
             return
         self._on_frame, self._on_lost = on_frame, on_lost
+        self._forget_handshake()
         if self._kept:
             self.resume()
+
+    def _forget_handshake(self) -> None:
+        """A browser's headers are kilobytes, and whoever listens has read what it wants to know of them."""
+        self.request = self.response = None  # type: ignore[assignment]
+        self._forget_scope()
+        self.queue = UNHEARD
+
+    def _forget_scope(self) -> None:
+        """Emptied where it stands: the application holds it, and the list of headers, as long as it runs."""
+        headers: Any = self.scope.get("headers", [])
+        headers.clear()
+        self.scope.clear()  # type: ignore[attr-defined]
 
     def pause(self) -> None:
         """Hand over nothing more until `resume`."""
@@ -118,6 +147,17 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
 
     def unsent(self) -> int:
         return 0 if self.disconnected else self.transport.get_write_buffer_size()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.writable = WRITABLE
+
+    def pause_writing(self) -> None:
+        self.writable = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+        self.writable = WRITABLE
 
     async def drained(self) -> None:
         """Wait until what was written is mostly gone."""
@@ -315,4 +355,4 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
 
     def on_task_complete(self, task: "asyncio.Task[None]") -> None:
         super().on_task_complete(task)
-        self.scope["extensions"].clear()  # so do these
+        self._forget_scope()  # so does what stands in there

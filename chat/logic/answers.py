@@ -28,17 +28,21 @@ from chat.logic.keys import account_key, id_of, message_key, room_key
 from chat.logic.mediator import Context, Version
 from chat.logic.roles import acting, can_see, may_see, permit, permit_on_server
 
+SHARED = 64  # seqs of a room from one of which all who read up to them have their news counted
+
 Answer = dict[str, Any]
+Heard = tuple[int, str]  # a message's seq, and who wrote it; nobody, when it was deleted
 
 
-class _Heard(Struct):
+class _Message(Struct):
     """As much of a message's row as tells whether it is news."""
 
+    seq: int
     author: str
     deleted: bool | UnsetType = UNSET
 
 
-_heard = msgspec.json.Decoder(_Heard)
+_messages = msgspec.json.Decoder(list[_Message])
 
 
 def welcome(server: Server, _: Welcome, context: Context) -> tuple[Server, Answer]:
@@ -77,17 +81,12 @@ def list_rooms(account: Account, _: ListRooms, context: Context) -> tuple[Accoun
     context.look_all([room_key(room) for room in account.rooms], Room)
     rooms = {room: context.states.at(room_key(room)) for room in account.rooms}
     news = {room: version for room, version in rooms.items() if _last(version) > account.rooms[room].read}
-    unread = tuple(
-        Range(
-            first=message_key(room, account.rooms[room].read + 1),
-            last=message_key(room, version.seq),
-            limit=limits.UNREAD,
-        )
-        for room, version in news.items()
-    )
+    unread = tuple(_unread(room, account.rooms[room], version) for room, version in news.items())
 
-    def then(found: Sequence[int], _: Context) -> Answer:
-        counts = dict(zip(news, found, strict=True))
+    def then(found: Sequence[Sequence[Heard]], _: Context) -> Answer:
+        counts = {
+            room: _news(heard, account.rooms[room], context.actor) for room, heard in zip(news, found, strict=True)
+        }
         return {
             "rooms": [
                 room_of(room, version, account.rooms[room], counts.get(room, 0), context)
@@ -95,7 +94,7 @@ def list_rooms(account: Account, _: ListRooms, context: Context) -> tuple[Accoun
             ]
         }
 
-    return account, Find(unread, then, lambda rows: _unread(rows, context.actor))
+    return account, Find(unread, then, _heard, lasting=True)
 
 
 def _last(version: Version) -> int:
@@ -103,9 +102,24 @@ def _last(version: Version) -> int:
     return version.state.last
 
 
-def _unread(rows: Sequence[Row], reader: str) -> int:
-    heard = (_heard.decode(row.state) for row in rows)
-    return sum(message.author != reader and message.deleted is UNSET for message in heard)
+def _unread(room: str, reading: Reading, version: Version) -> Range:
+    """The messages behind what was read, and a few before: those who come back together want the same rows then. They
+    are those of this version, as whatever becomes of one of them makes another.
+    """
+    first = reading.read - reading.read % SHARED + 1
+    last = message_key(room, version.seq)
+    return Range(first=message_key(room, first), last=last, limit=limits.UNREAD + SHARED)
+
+
+def _heard(rows: Sequence[Row]) -> list[Heard]:
+    messages = _messages.decode(b"[" + b",".join([row.state for row in rows]) + b"]")
+    return [(message.seq, message.author if message.deleted is UNSET else "") for message in messages]
+
+
+def _news(heard: Sequence[Heard], reading: Reading, reader: str) -> int:
+    """How many of the messages behind what was read are there, and not the reader's own."""
+    behind = [author for seq, author in heard if seq > reading.read]
+    return sum(author not in ("", reader) for author in behind[: limits.UNREAD])
 
 
 def room_of(name: str, version: Version, reading: Reading, unread: int, context: Context) -> Answer:
@@ -137,18 +151,12 @@ def show_room(room: Room, query: ShowRoom, context: Context) -> tuple[Room, Any]
     if reading is None:
         outside = room_of(query.room, version, Reading(read=version.seq), 0, context)
         return room, outside | {"members": len(room.members)}
-    unread = Range(
-        first=message_key(query.room, reading.read + 1),
-        last=message_key(query.room, version.seq),
-        limit=limits.UNREAD,
-    )
 
-    def then(found: Sequence[Sequence[Row]], _: Context) -> Answer:
-        count = _unread(found[0], context.actor)
-        shown = room_of(query.room, version, reading, count, context)
+    def then(found: Sequence[Sequence[Heard]], _: Context) -> Answer:
+        shown = room_of(query.room, version, reading, _news(found[0], reading, context.actor), context)
         return shown | {"members": len(room.members), "pins": room.pins}
 
-    return room, Find((unread,), then)
+    return room, Find((_unread(query.room, reading, version),), then, _heard, lasting=True)
 
 
 def browse_rooms(account: Account, query: BrowseRooms, context: Context) -> tuple[Account, Find]:

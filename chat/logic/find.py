@@ -2,7 +2,8 @@
 
 Permission is decided before, by the handler. `each` and `then` are pure too. `each` makes less of the rows of one
 description, so that those of many need not be held at once; `then` gets what it made of each, and a context of its own,
-later.
+later. With `lasting`, a description names the very moment that it asks about, so that what `each` makes of its rows may
+be kept for the next who asks the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,3 +17,4 @@ class Find(NamedTuple):
     rows: tuple[Rows, ...]
     then: Callable[[Sequence[Any], Context], Any]
     each: Callable[[Sequence[Row]], Any] = list
+    lasting: bool = False

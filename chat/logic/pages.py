@@ -5,7 +5,7 @@ Rows may be newer than what this node knows. Who may read is decided on what it 
 somebody who was removed a moment ago, by another node, does not read what was said since.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -62,7 +62,7 @@ def _range(room: str, first: int, last: int, limit: int, *, newest: bool = False
 
 
 def _forward(rows: Sequence[Row], limit: int, size: int = ROOM_FOR_ROWS) -> dict[str, Any]:
-    kept = fitting((row.state for row in rows[:limit]), size)
+    kept = fitting([row.state for row in rows[:limit]], size)
     return {"messages": [Raw(state) for state in kept], "more": len(rows) > len(kept)}
 
 
@@ -72,8 +72,10 @@ def _backward(rows: Sequence[Row], limit: int, size: int = ROOM_FOR_ROWS) -> dic
     return page
 
 
-def fitting(states: Iterable[bytes], size: int) -> list[bytes]:
-    """As many as `size` bytes hold."""
+def fitting(states: list[bytes], size: int) -> list[bytes]:
+    """As many as `size` bytes hold; nearly always that is all of them."""
+    if sum(map(len, states)) + len(states) <= size:
+        return states
     kept: list[bytes] = []
     for state in states:
         size -= len(state) + 1

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import pytest
 import structlog
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.websockets import WebSocket
 
 from chat.application import allowances, app, http
 from chat.application.app import WRITER, application
@@ -65,6 +68,37 @@ def bearer(account: str) -> dict[str, str]:
 
 
 # ---- HTTP
+
+
+async def test_only_what_is_not_asked_for_to_the_letter_is_looked_for() -> None:
+    async def endpoint(request: Request) -> Response:
+        return Response(request.method)
+
+    async def searched(scope: Any, receive: Any, send: Any) -> None:
+        looked_for.append((scope["type"], scope.get("method"), scope["path"]))
+
+    async def talk_to(websocket: WebSocket) -> None:
+        talks.append(websocket.url.path)
+
+    talks: list[str] = []
+    looked_for: list[tuple[str, str | None, str]] = []
+    routes = [Route("/a", endpoint), Route("/{any}", endpoint), Mount("/m", searched)]
+    table = app.straight(routes, talk_to, searched)
+    for method, path in (("GET", "/a"), ("HEAD", "/a")):
+        await table(scope("http", path, {}, method=method), nothing, nothing)
+    assert looked_for == []
+    others = [("POST", "/a"), ("GET", "/a/"), ("GET", "/b"), ("GET", "/m/x")]
+    for method, path in others:
+        await table(scope("http", path, {}, method=method), nothing, nothing)
+    await table(scope("http", "/ws", {}, method="GET"), nothing, nothing)
+    for path in ("/a", "/ws"):
+        await table(scope("websocket", path, {}), nothing, nothing)
+    assert looked_for == [*(("http", *other) for other in [*others, ("GET", "/ws")]), ("websocket", None, "/a")]
+    assert talks == ["/ws"]
+
+
+async def nothing(*_: Any) -> Any:
+    """As if nobody asked or listened."""
 
 
 async def test_a_bug_is_one_line_in_the_log_and_tells_nothing() -> None:

@@ -2,7 +2,8 @@
 that comes and goes, after a collection; and what of the chat's own had waited for one.
 
 What is remembered on purpose is made small first, so that it is full soon and adds nothing later: SQLite's pages, and
-the cache of states, which is emptied before each count. An account counts as offline a second after its last socket.
+the cache of states and the counted news, which are emptied before each count. An account counts as offline a second
+after its last socket.
 """
 
 import asyncio
@@ -62,6 +63,7 @@ class Counted:
         bound, cache.bound = cache.bound, 0
         cache.trim()
         cache.bound = bound
+        self.held["node"].reading._kept.clear()
         self._collect()
         give_back()
         return {

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,7 @@ from chat.infra.server import SPARE_FILES, address_of, files_for_connections, li
 from tests.application.fakes import until
 from tests.infra.edges import Place, lazy, masked, text
 from tests.infra.edges import anyio_backend as anyio_backend
+from tests.running import ROOT
 
 # ---- the end
 
@@ -164,3 +167,18 @@ def test_as_many_files_are_asked_for_as_there_may_be_connections(
     raise_file_limit(5_000)
     assert limits.files == (then, hard)
     assert files_for_connections() == (None if then == -1 else then - SPARE_FILES)
+
+
+def test_the_collector_looks_through_a_few_young_objects_at_a_time_and_never_through_old_ones() -> None:
+    code = """
+import gc
+from chat.infra.server import run
+generations = []
+gc.callbacks.append(lambda phase, about: phase == "stop" and generations.append(about["generation"]))
+async def work():
+    generations.clear()
+    kept = [[] for _ in range(400_000)]
+    return 0 if len(generations) >= 30 and not any(generations) else 1
+raise SystemExit(run(work()))
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -15,11 +15,13 @@ from chat.domain.accounts import (
     ListSessions,
     Me,
     PasswordSet,
+    Reading,
     Welcome,
 )
 from chat.domain.log import Listed, Range, Row
 from chat.domain.messages import MarkRead, Message, MessagePinned, MessageSent, SendMessage
 from chat.domain.rooms import BrowseRooms, ListMembers, ListRooms, MemberAdded, ShowRoom, WhoIsOnline
+from chat.logic.answers import SHARED
 from chat.logic.keys import message_key
 from tests.logic.given import (
     CLUB,
@@ -50,8 +52,9 @@ TEA_ROW: dict[str, Any] = {
 }
 
 
-def unread(name: str, first: int, upto: int) -> Range:
-    return Range(first=message_key(name, first), last=message_key(name, upto), limit=limits.UNREAD)
+def unread(name: str, upto: int, first: int = 1) -> Range:
+    """What everybody asks for who has read less than SHARED seqs from the first on."""
+    return Range(first=message_key(name, first), last=message_key(name, upto), limit=limits.UNREAD + SHARED)
 
 
 def heard(author: str, seq: int, **rest: Any) -> Row:
@@ -118,9 +121,9 @@ def test_a_direct_room_says_with_whom() -> None:
 def test_only_rooms_with_news_are_looked_into() -> None:
     said, read = SendMessage(room="tea", text="hi @bob"), MarkRead(room="tea", message=6)
     world = given(TEA, CLUB, ("ann", said), ("ann", said))
-    world.asks("bob", ListRooms()).finds(unread("tea", 4, 6))
+    world.asks("bob", ListRooms()).finds(unread("tea", 6))
     world.happened(("bob", read)).asks("bob", ListRooms()).finds()
-    world.happened(("bob", read), ("ann", said)).asks("bob", ListRooms()).finds(unread("tea", 7, 7))
+    world.happened(("bob", read), ("ann", said)).asks("bob", ListRooms()).finds(unread("tea", 7))
 
 
 def test_unread_is_what_others_said_and_did_not_take_back() -> None:
@@ -131,10 +134,35 @@ def test_unread_is_what_others_said_and_did_not_take_back() -> None:
     assert (shown["unread"], shown["mentions"], shown["seq"], shown["read"]) == (2, 1, 5, 3)
 
 
+@pytest.mark.parametrize(("read", "first"), [(0, 1), (SHARED - 1, 1), (SHARED, SHARED + 1), (2 * SHARED + 1, 129)])
+def test_who_has_read_nearly_the_same_has_the_same_rows_counted(read: int, first: int) -> None:
+    said = [MessageSent(room="tea", author="ann", text="hi") for _ in range(3 * SHARED)]
+    world = given(TEA, said).but("account:bob", rooms={"tea": Reading(read=read)})
+    asked = world.asks("bob", ListRooms()).finds(unread("tea", 4 + 3 * SHARED, first))
+    assert asked.answer.lasting
+
+
+def test_what_was_read_before_is_not_counted_however_much_is_read_with_it() -> None:
+    world = given(TEA, ("ann", SendMessage(room="tea", text="hi")))
+    rows = [heard("ann", seq) for seq in range(1, limits.UNREAD + SHARED + 1)]
+    (shown,) = world.asks("bob", ListRooms()).holding(rows).answer["rooms"]
+    assert (shown["read"], shown["unread"]) == (3, limits.UNREAD)
+    (shown,) = world.asks("bob", ListRooms()).holding(rows[: limits.UNREAD]).answer["rooms"]
+    assert shown["unread"] == limits.UNREAD - 3
+
+
+def test_of_many_the_first_are_looked_at() -> None:
+    """Ones own and those taken back too count against how many that are."""
+    world = given(TEA, ("ann", SendMessage(room="tea", text="hi")))
+    rows = [heard("bob" if seq < 14 else "ann", seq) for seq in range(4, limits.UNREAD + 44)]
+    (shown,) = world.asks("bob", ListRooms()).holding(rows).answer["rooms"]
+    assert shown["unread"] == limits.UNREAD - 10
+
+
 def test_unread_is_counted_for_each_room() -> None:
     said = [MessageSent(room=name, author="ann", text="hi") for name in ("tea", "club")]
     world = given(TEA, CLUB, room("quiet", bob="owner"), said)
-    asked = world.asks("bob", ListRooms()).finds(unread("tea", 4, 5), unread("club", 4, 5))
+    asked = world.asks("bob", ListRooms()).finds(unread("tea", 5), unread("club", 5))
     shown = asked.holding([heard("ann", 5)], []).answer["rooms"]
     assert [(each["id"], each["unread"]) for each in shown] == [("tea", 1), ("club", 0), ("quiet", 0)]
 
@@ -142,7 +170,7 @@ def test_unread_is_counted_for_each_room() -> None:
 def test_a_room_is_shown_to_its_members_with_its_pins() -> None:
     said = MessageSent(room="tea", author="bob", text="hi")
     world = given(TEA, said, MessagePinned(room="tea", message=5))
-    asked = world.asks("ann", ShowRoom(room="tea")).finds(unread("tea", 3, 6))
+    asked = world.asks("ann", ShowRoom(room="tea")).finds(unread("tea", 6))
     asked.holding([heard("bob", 5)]).answers(TEA_ROW | {"seq": 6, "unread": 1, "members": 3, "pins": [5]})
 
 

@@ -159,6 +159,8 @@ class SqliteStore:
 
     async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
         session = self._searcher if any(isinstance(each, Holding) for each in rows) else self._finder
+        if len(rows) == 1:  # one statement is of one moment by itself
+            return await session.run(work.find, rows)
         return await session.run(work.snapshot, work.find, rows)
 
     # The stream for other programs. There is one process, and it leads.

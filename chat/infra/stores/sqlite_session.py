@@ -9,10 +9,11 @@ more, so it is closed, and the next piece of work gets a new one.
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from chat.domain.errors import Poisoned, Unavailable, Unusable
 
@@ -33,6 +34,8 @@ PASSING: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}
 WAITING: Final = 1_000  # pieces of work
 HURRY: Final = 0.05  # seconds
 
+Order = tuple[Callable[[], Any], asyncio.Future[Any]]  # a piece of work, and who waits for what comes of it
+
 
 class Session:
     """Takes one piece of work after the other. `connect` is called on the thread, at the first and after trouble."""
@@ -41,12 +44,13 @@ class Session:
         self._name = name
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._orders: SimpleQueue[Order | None] | None = None  # None is the last one
         self._waiting = 0
         self._has_worked = False
 
     def open(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+        self._orders = SimpleQueue()
+        Thread(target=_carry_out, args=(self._orders,), name=self._name, daemon=True).start()
 
     async def run(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Cancelled, it is gone at once; the thread goes on to the end of the work and drops what came of it. Raises
@@ -61,15 +65,15 @@ class Session:
 
     async def roll_back(self) -> None:
         """Never fails."""
-        if self._thread:
+        if self._orders:
             await _ended(self._submit(self._roll_back))
 
     async def close(self, *, at_once: bool = False) -> None:
         """Everything handed in before is done first or, `at_once`, ends as `Unavailable`."""
-        if self._thread:
-            running, thread = self._submit(self._drop), self._thread
-            self._thread = None
-            thread.shutdown(wait=False)
+        if self._orders:
+            running, orders = self._submit(self._drop), self._orders
+            self._orders = None
+            orders.put(None)
             if at_once:
                 self._hurry(running)
             await _ended(running)
@@ -83,9 +87,10 @@ class Session:
             asyncio.get_running_loop().call_later(HURRY, self._hurry, running)
 
     def _submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        if not self._thread:
+        if not self._orders:
             raise Unavailable("the store is not open, or for reading only")
-        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        running: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._orders.put((work, running))
         self._waiting += 1
         running.add_done_callback(self._ended)
         return running
@@ -133,6 +138,33 @@ class Session:
         if connection:
             with suppress(sqlite3.Error):
                 connection.close()
+
+
+def _carry_out(orders: SimpleQueue[Order | None]) -> None:
+    """The thread. What nobody waits for any more is not begun. An executor would do, and take more than twice as long
+    to hand over.
+    """
+    while order := orders.get():
+        work, running = order
+        if running.cancelled():
+            continue
+        done, error = None, None
+        try:
+            done = work()
+        except BaseException as broken:
+            error = broken
+        with suppress(RuntimeError):  # nobody waits when the loop is closed
+            running.get_loop().call_soon_threadsafe(_tell, running, done, error)
+        del order, work, running, done, error  # not until the next one comes
+
+
+def _tell(running: asyncio.Future[T], done: T, error: BaseException | None) -> None:
+    if running.cancelled():
+        return
+    if error is None:
+        running.set_result(done)
+    else:
+        running.set_exception(error)
 
 
 async def _ended(running: asyncio.Future[T]) -> T:

@@ -13,6 +13,7 @@ from chat.domain.errors import Unusable
 from chat.infra.stores.sqlite import SqliteStore
 
 # What SQLite says with that it uses a file: the name's end, and the byte that is locked.
+PAGE: Final = 8_192  # bytes, of a new file
 IN_USE: Final = {"": 0x40000002, "-shm": 128}
 
 # Another process has to ask: one's own locks stand in nobody's way, and closing the file would let go of them.

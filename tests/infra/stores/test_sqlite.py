@@ -85,11 +85,11 @@ async def test_a_closed_store_leaves_one_file_and_its_lock(path: Path) -> None:
 
 async def test_the_writer_is_durable_and_leaves_nothing_of_what_it_deletes(path: Path) -> None:
     def pragmas(connection: sqlite3.Connection) -> list[Any]:
-        names = ("journal_mode", "synchronous", "secure_delete", "wal_autocheckpoint")
+        names = ("journal_mode", "synchronous", "secure_delete", "page_size", "wal_autocheckpoint")
         return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
     async with opened(path) as store:
-        assert await store._writer.run(pragmas) == ["wal", 2, 1, 16_000]
+        assert await store._writer.run(pragmas) == ["wal", 2, 1, 8_192, 8_000]
 
 
 async def test_an_erased_event_is_no_longer_in_the_file(path: Path) -> None:

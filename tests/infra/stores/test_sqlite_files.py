@@ -14,7 +14,7 @@ from chat.infra.stores import sqlite_file
 from chat.infra.stores import sqlite_schema as schema
 from chat.infra.stores.sqlite import SqliteStore
 from chat.infra.stores.sqlite_copy import APPLICATION
-from tests.infra.stores.files import content, fill, modes, opened, refusal, spoil
+from tests.infra.stores.files import PAGE, content, fill, modes, opened, refusal, spoil
 from tests.infra.stores.given import everything, say, sent
 
 
@@ -47,7 +47,7 @@ async def test_damage_further_in_makes_reading_unavailable_not_wrong(path: Path)
         await say(store, *["hello"] * 100)
         root = "SELECT rootpage FROM sqlite_schema WHERE name = 'states'"
         [[page]] = await store._finder.run(lambda connection: connection.execute(root).fetchall())
-    spoil(path, (page - 1) * 4096, 4096)
+    spoil(path, (page - 1) * PAGE, PAGE)
     async with opened(path, read_only=True) as store:
         with pytest.raises(Unavailable, match="malformed"):
             await store.read_states("", 10)

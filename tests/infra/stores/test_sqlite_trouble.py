@@ -16,7 +16,7 @@ from chat.infra.stores import sqlite_schema as schema
 from chat.infra.stores import sqlite_session
 from chat.infra.stores import sqlite_work as work
 from chat.infra.stores.sqlite import SqliteStore
-from tests.infra.stores.files import content, opened, spoil
+from tests.infra.stores.files import PAGE, content, opened, spoil
 from tests.infra.stores.given import event, everything, key, say, sent, write
 
 
@@ -130,7 +130,7 @@ async def test_damage_is_met_by_those_who_read_it_and_by_nobody_else(path: Path)
         await say(store, *["hello"] * 100)
         root = "SELECT rootpage FROM sqlite_schema WHERE name = 'states'"
         [[page]] = await store._finder.run(lambda connection: connection.execute(root).fetchall())
-    spoil(path, (page - 1) * 4096, 4096)
+    spoil(path, (page - 1) * PAGE, PAGE)
     async with opened(path) as store:
         for _ in range(2):
             with pytest.raises(Unavailable, match="malformed"):

@@ -17,11 +17,11 @@ import pytest
 from chat.domain.errors import Unavailable, Unusable
 from chat.infra.stores import sqlite_wal
 from chat.infra.stores.sqlite import SqliteStore
-from tests.infra.stores.files import IN_USE, fill, in_use, opened, refusal, spoil
+from tests.infra.stores.files import IN_USE, PAGE, fill, in_use, opened, refusal, spoil
 from tests.infra.stores.given import say
 
 ROOT = Path(__file__).resolve().parents[3]
-FRAME = 24 + 4096
+FRAME = 24 + PAGE
 TURNS = 20
 
 IS_KILLED = f"""
