@@ -242,6 +242,15 @@ def test_what_a_turn_has_folded_is_not_folded_again() -> None:
     assert cache.get(TEA) == cache.get(room_key("new")) == settled
 
 
+def test_what_began_in_a_turn_is_kept_if_it_has_a_stream_of_its_own() -> None:
+    cache = a_cache()
+    cursor = Cursor(cache, Heard())
+    message = "message:tea:0000000000000001"
+    cursor.take_in([sent(1, 1)], {TEA: Version(1, Room()), message: Version(0, Message(seq=1))})
+    assert cache.get(TEA) == Version(1, Room())
+    assert cache.get(message) is None
+
+
 async def test_whoever_waits_for_a_position_is_woken_there() -> None:
     cursor = Cursor(a_cache(), Heard())
     await cursor.reach(0)

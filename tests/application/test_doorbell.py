@@ -96,6 +96,15 @@ async def test_a_turn_that_leaves_no_event_rings_nobody() -> None:
     assert it.here.news() == []
 
 
+async def test_where_nobody_hears_nothing_is_rung() -> None:
+    it = await tea()
+    it.here.broker.is_heard = False
+    await it.here.room(it.ann)
+    assert it.here.news() == []
+    it.here.broker.is_heard = True
+    await it.send("heard")
+
+
 async def test_what_is_too_much_to_be_told_is_left_to_be_read() -> None:
     it = await tea()
     rows = it.here.store.memory.log.rows

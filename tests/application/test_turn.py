@@ -64,6 +64,30 @@ async def test_a_turn_is_committed_once_and_told_before_it_is_answered() -> None
     assert wire.writes == 1  # with hello, in one
 
 
+async def test_who_answers_at_once_what_a_turn_has_told_is_in_the_next_one_together() -> None:
+    """Each of them by a socket of its own, that is read after the frames have gone out."""
+    here, ann, bob, room = await tea()
+    loop = asyncio.get_running_loop()
+    answered: list[str] = []
+
+    def say(who: str, number: int) -> None:
+        here.node.submit(here.waiting(who, send(room, f"{who} {number}"), lambda _: hear(who, number)))
+
+    def hear(who: str, number: int) -> None:
+        answered.append(who)
+        if number < 5:
+            later = loop.call_soon if who == ann else lambda *said: loop.call_soon(loop.call_soon, *said)
+            later(say, who, number + 1)
+
+    running = asyncio.create_task(here.node.turns.run())
+    before = here.node.counts.turns
+    say(ann, 0)
+    say(bob, 0)
+    await until(lambda: len(answered) == 12)
+    running.cancel()
+    assert here.node.counts.turns - before == 6
+
+
 async def test_each_command_is_decided_on_what_the_one_before_it_left() -> None:
     here, ann, bob, room = await tea()
     outcomes = await here.turn(

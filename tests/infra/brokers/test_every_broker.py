@@ -24,6 +24,13 @@ async def test_what_one_rings_everyone_who_runs_hears_in_order_and_it_too(anothe
         assert listener.heard == rung
 
 
+async def test_who_runs_may_be_heard(another: Another) -> None:
+    one, other = another(), another()
+    async with running(one, Remembering()):
+        assert one.is_heard
+        assert other.is_heard
+
+
 async def test_what_two_ring_is_heard_by_both_each_in_its_order(another: Another) -> None:
     one, two = another(), another()
     at_one, at_two = Remembering(), Remembering()
