@@ -5,7 +5,9 @@ Rows may be newer than what this node knows. Who may read is decided on what it 
 somebody who was removed a moment ago, by another node, does not read what was said since.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -76,13 +78,8 @@ def fitting(states: list[bytes], size: int) -> list[bytes]:
     """As many as `size` bytes hold; nearly always that is all of them."""
     if sum(map(len, states)) + len(states) <= size:
         return states
-    kept: list[bytes] = []
-    for state in states:
-        size -= len(state) + 1
-        if size < 0:
-            break
-        kept.append(state)
-    return kept
+    ends = list(accumulate(len(state) + 1 for state in states))
+    return states[: bisect_right(ends, size)]
 
 
 def search_messages(account: Account, query: SearchMessages, context: Context) -> tuple[Account, Any]:

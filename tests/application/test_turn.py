@@ -75,9 +75,10 @@ async def test_who_answers_at_once_what_a_turn_has_told_is_in_the_next_one_toget
 
     def hear(who: str, number: int) -> None:
         answered.append(who)
-        if number < 5:
-            later = loop.call_soon if who == ann else lambda *said: loop.call_soon(loop.call_soon, *said)
-            later(say, who, number + 1)
+        if number < 5 and who == ann:
+            loop.call_soon(say, who, number + 1)
+        elif number < 5:
+            loop.call_soon(lambda: loop.call_soon(say, who, number + 1))
 
     running = asyncio.create_task(here.node.turns.run())
     before = here.node.counts.turns

@@ -52,10 +52,15 @@ class Images:
 
     def remove(self) -> None:
         self.podman("rm", "--all", "--force")
-        for mounted in (self._root / "overlay", self._root):
-            if mounted.is_mount():
-                run(["umount", str(mounted)])
+        for mounted in reversed(mounts_below(self._folder)):
+            run(["umount", mounted])
         shutil.rmtree(self._folder)
+
+
+def mounts_below(folder: Path) -> list[str]:
+    """Also what is mounted onto itself, which a look at the folder does not tell (proc(5), mountinfo)."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in points if point.startswith(f"{folder}/")]
 
 
 def registry() -> list[str]:
