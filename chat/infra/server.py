@@ -33,7 +33,8 @@ UNACKNOWLEDGED: Final = 20_000  # milliseconds that sent bytes may stay unacknow
 SPARE_FILES: Final = 100  # for what is no connection
 SWITCH: Final = 1e-3  # seconds
 YOUNG: Final = 10_000  # objects that a collection looks through: two or three milliseconds
-NEVER: Final = 1_000_000  # of these, until what is older is looked through
+OLDER: Final = 20  # of these, until what has outlived them is looked through
+OLDEST: Final = 100  # of those, until everything is
 
 log = structlog.get_logger(__name__)
 
@@ -171,16 +172,16 @@ def address_of(listener: socket.socket) -> str:
 def run(work: Coroutine[Any, Any, int]) -> int:
     """On uvloop where there is one.
 
-    Of the collector only the young objects are left to look through, by the ten thousand: what breaks leaves circles
-    with its traceback, and is young. Nothing that lives long is in a circle when it is over, which a test proves; to
-    look through it all, with ten thousand sockets open, would stop everybody for a fifth of a second. A thread that
-    waits for the interpreter (the one that commits) gets it soon, also beside an event loop that never rests: with
-    Python's 5 ms a turn of 500 took seconds.
+    The collector looks through the young objects, by the ten thousand, and through older ones only when very many have
+    come and stayed: what breaks leaves circles with its traceback, and is young. Nothing of the chat's own is in a
+    circle when it is over, which a test proves; to look through it all, with ten thousand sockets open, stops everybody
+    for a fifth of a second. A thread that waits for the interpreter (the one that commits) gets it soon, also beside an
+    event loop that never rests: with Python's 5 ms a turn of 500 took seconds.
     """
     sys.setswitchinterval(SWITCH)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, NEVER, NEVER)
+    gc.set_threshold(YOUNG, OLDER, OLDEST)
     try:
         import uvloop
     except ImportError:
