@@ -1,7 +1,7 @@
 """People come and go for minutes, in every way that there is to come and go; then everybody has left, and the server
 holds what it held before they came, to the object.
 
-CHAT_TEST_CHURN says for how many seconds; 45 without. An hour is CHAT_TEST_CHURN=3600, with pytest's option
+CHAT_TEST_CHURN says for how many seconds; 90 without. An hour is CHAT_TEST_CHURN=3600, with pytest's option
 `-o faulthandler_timeout=0`: else it is ended after five minutes. A sixth of it goes before the first count, so that
 what is made once and kept (threads, connections to the file, lazy imports) is there.
 
@@ -32,7 +32,7 @@ from tests.client import Account, register
 from tests.faults.visits import Visitor
 from tests.running import Server, running, wait_for
 
-SECONDS: Final = float(os.environ.get("CHAT_TEST_CHURN", "45"))
+SECONDS: Final = float(os.environ.get("CHAT_TEST_CHURN", "90"))
 SEED: Final = int(os.environ.get("CHAT_TEST_SEED", "1"))
 PEOPLE: Final = 24
 # The allocator gives back at once what is large, as each 19 MiB of a password's hash, and has no heap for each thread.
