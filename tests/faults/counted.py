@@ -64,6 +64,9 @@ class Counted:
         cache.trim()
         cache.bound = bound
         self.held["node"].reading._kept.clear()
+        for buckets in vars(self.held["node"].allowances).values():
+            if hasattr(buckets, "forget"):
+                buckets.forget("")  # of those who were gone before anybody could see where they were
         self._collect()
         give_back()
         return {
