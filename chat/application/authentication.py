@@ -126,7 +126,7 @@ async def who_has(token: str, node: Node, address: str) -> Asker:
     node.allowances.strangers.spend(address)
     async with node.allowances.lookups.of(address):
         if is_at_hand:
-            await node.follower.knows_more_than(node.cursor.position)
+            await node.follower.keep_up()
         return await _known(node, account, secret)
 
 

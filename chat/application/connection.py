@@ -87,7 +87,7 @@ class Connection:
         """The socket enters the hub at the very moment that hello speaks of; what is told since is kept aside."""
         self._node.allowances.asking.spend(self._asker.account, HELLO)
         if self._node.broker.is_away:  # nobody tells this node what the asker may have seen by another
-            await self._node.follower.knows_more_than(0)
+            await self._node.follower.keep_up()
         me, rooms, seqs = await self._node.reading.consult(self._look, *self._who)
         self._must_serve()
         if not self._has_room():
@@ -272,9 +272,9 @@ class Connection:
         """Page by page, as fast as they are read, and no further than the asker is a member. A stream has no gap; when
         the store shows one nevertheless, the asker has to read a page.
         """
-        after = step.after
+        after, limit = step.after, PAGE
         while after < step.upto:
-            rows = await self._node.store.read_stream(room_key(step.room), after, step.upto, PAGE)
+            rows = await self._node.store.read_stream(room_key(step.room), after, step.upto, limit)
             if not rows or rows[-1].seq != after + len(rows):
                 return Reset(step.room, step.upto, "too_many")
             if step.room not in self._socket.rooms:
@@ -282,6 +282,7 @@ class Connection:
             part = _first_part([row.event for row in rows])
             self._socket.say(part)
             after += len(part)
+            limit = min(PAGE, 2 * len(part))  # no more of large ones than are said
             await asyncio.sleep(0)  # it goes out at the end of this round
             await self._wire.drained()  # what was taken back meanwhile is read so
         return CaughtUp(step.room, step.upto)

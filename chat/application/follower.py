@@ -116,15 +116,12 @@ class Follower:
         else:
             await self.catch_up()
 
-    async def knows_more_than(self, position: int) -> bool:
-        """Now that it has asked how far the log goes: somebody may have done something by another node a moment ago.
-        Raises `Refused` `unavailable`.
-        """
+    async def keep_up(self) -> None:
+        """With what somebody may have done by another node a moment ago. Raises `Refused` `unavailable`."""
         try:
             await self._cursor.reach_written((await self._store.read_info()).head)
         except StoreError:
             raise Refused("unavailable", retry_after=1.0) from None
-        return self._cursor.position > position
 
     async def catch_up(self) -> None:
         """Read the log up to its head, page by page, outside the lock."""

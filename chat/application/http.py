@@ -46,10 +46,10 @@ def routes(node: Node, numbers: CollectorRegistry) -> list[BaseRoute]:
     return [
         *(Route(f"/api/{tag}", refusing(_command(node, kind)), methods=["POST"]) for tag, kind in commands.items()),
         *(Route(f"/api/{tag}", refusing(_query(node, kind)), methods=["GET"]) for tag, kind in queries.items()),
-        Route("/healthz", _health),
+        Route("/healthz", refusing(_health)),
         Route("/readyz", refusing(_readiness(node))),
         Route("/metrics", refusing(_metrics(node, numbers))),
-        Route("/", _page),
+        Route("/", refusing(_page)),
         Mount("/web", StaticFiles(directory=WEB)),
     ]
 

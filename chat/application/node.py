@@ -249,7 +249,7 @@ class Node:
         self.submit_opened(opened, session, reply)
         outcome = await future
         if isinstance(outcome, Refused):
-            raise outcome
+            raise outcome.afresh()
         return outcome
 
     async def ask(self, query: Query, actor: str = "", session: str = "") -> Any:
@@ -267,6 +267,9 @@ class Node:
         try:
             return await self.reading.answer(query, actor, session)
         except Refused as refusal:
-            if refusal.code not in NOT_YET or not await self.follower.knows_more_than(position):
+            if refusal.code not in NOT_YET:
+                raise
+            await self.follower.keep_up()
+            if self.cursor.position == position:
                 raise
         return await self.reading.answer(query, actor, session)

@@ -23,7 +23,7 @@ from chat.domain.vocabulary import RoomEvent
 from chat.logic.doors import UNREADABLE
 from chat.logic.publishing import publication
 
-SLICE: Final = 200  # events that are published at once, between turns
+SLICE: Final = 200  # events that are published at once, between turns; fewer where the store is slow
 GATHER: Final = 0.02  # seconds for which events are gathered when few come
 FRESH: Final = 0.5  # seconds for which what was read is published
 ASK: Final = 1.0  # seconds after which a leader asks whether it still leads, and the others whether they may
@@ -44,6 +44,7 @@ class Publisher:
         self._leads = False
         self._position = 0  # up to which everything is with the broker
         self._marked = 0  # the same, as the store knows it
+        self._slice = SLICE
 
     async def run(self) -> None:
         """Until cancelled; then another may lead at once."""
@@ -104,12 +105,14 @@ class Publisher:
     async def _publish_some(self) -> bool:
         """Whether the broker took all that this node knows: a room that it has not heard of is no direct one yet."""
         known, read_at = self._cursor.position, self._clock.seconds()
-        found = await self._store.read_log(self._position, SLICE)
+        found = await self._store.read_log(self._position, self._slice)
         rows = [row for row in found if row.position <= known]
         if len(rows) < len(found):
             self._cursor.behind.set()
         publications = await self._public([self._codec.entry(row) for row in rows])
-        if self._clock.seconds() - read_at > FRESH:  # this node stood still: what was taken back is read so
+        is_stale = self._clock.seconds() - read_at > FRESH  # this node stood still, or reads slowly
+        if is_stale and self._slice > 1:
+            self._slice //= 2  # and again: what was taken back meanwhile is read so
             return True
         safe = await self._broker.publish(publications) if publications else 0
         if safe < len(publications):
@@ -117,8 +120,9 @@ class Publisher:
             return False
         if rows:
             self._position = rows[-1].position
-        if len(rows) < SLICE:
+        if len(rows) < self._slice:
             await self._gather()
+        self._slice = min(SLICE, 2 * self._slice)
         return True
 
     async def _gather(self) -> None:

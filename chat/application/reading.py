@@ -4,28 +4,25 @@ What is missing is loaded. It enters the cache once the cursor is where the load
 folded in: so all the states that one answer is made of are of one moment, the cursor's.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from chat.application.cache import Cache
 from chat.application.cursor import Cursor
+from chat.application.lasting import Each, Lasting
 from chat.application.ports import Clock, Store
 from chat.application.turnstile import Turnstile
 from chat.domain.errors import Refused, Unavailable
-from chat.domain.log import Row, Rows
+from chat.domain.log import Rows
 from chat.domain.vocabulary import Query
 from chat.logic.find import Find
 from chat.logic.mediator import Context, Draft, Missing, Tables, answer
 
 ROUNDS: Final = 8
 AT_ONCE: Final = 16  # descriptions of rows that the store is given
-KEPT: Final = 256  # descriptions of which what was made lasts; some 20 kB each at most
 
 T = TypeVar("T")
-Each = Callable[[Sequence[Row]], Any]
-Name = tuple[int, Each, Rows]  # of which history, what is made, of which rows
 
 
 class Reading:
@@ -45,7 +42,7 @@ class Reading:
         self._clock = clock
         self._policy = policy
         self._turns = Turnstile()
-        self._kept: dict[Name, tuple[asyncio.Task[list[Any]], int]] = {}  # what comes of it, and where in that
+        self._lasting = Lasting(self._read)
 
     def context(self, actor: str = "", session: str = "") -> Context:
         return Context(
@@ -105,38 +102,14 @@ class Reading:
         for much waits for it, and not everybody else.
         """
         made: list[Any] = []
-        read = self._read_once if find.lasting else self._read
+        read = partial(self._lasting.get, self._cursor.jumps) if find.lasting else self._read
         async with self._turns.of(actor):
             for start in range(0, len(find.rows), AT_ONCE):
                 made += await read(find.each, find.rows[start : start + AT_ONCE])
         return made
 
-    async def _read(self, each: Each, rows: Sequence[Rows]) -> list[Any]:
+    async def _read(self, of_each: Each, rows: Sequence[Rows]) -> list[Any]:
         try:
-            return list(map(each, await self._store.find(rows)))
+            return [of_each(found) for found in await self._store.find(rows)]
         except Unavailable:
             raise Refused("unavailable", retry_after=1.0) from None
-
-    async def _read_once(self, each: Each, rows: Sequence[Rows]) -> list[Any]:
-        """Many who come back together want to know the same: it is read for the first of them, who may be gone by then,
-        and kept.
-        """
-        names = [(self._cursor.jumps, each, one) for one in rows]
-        if missing := [name for name in names if name not in self._kept]:
-            reading = self._start_reading(each, missing)
-            self._kept |= {name: (reading, place) for place, name in enumerate(missing)}
-        kept = [self._kept[name] for name in names]
-        return [(await asyncio.shield(reading))[place] for reading, place in kept]
-
-    def _start_reading(self, each: Each, names: Sequence[Name]) -> asyncio.Task[list[Any]]:
-        wanted = [rows for _, _, rows in names]
-        reading = asyncio.create_task(self._read(each, wanted))
-        reading.add_done_callback(partial(self._keep_if_read, names))
-        return reading
-
-    def _keep_if_read(self, names: Sequence[Name], reading: asyncio.Task[list[Any]]) -> None:
-        if reading.cancelled() or reading.exception():
-            for name in names:
-                self._kept.pop(name, None)
-        while len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]

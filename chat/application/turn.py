@@ -34,7 +34,7 @@ from chat.logic.mediator import NOWHERE, Context, Draft, Missing, New, Tables, d
 
 BATCH: Final = 512  # commands of one turn
 EVENTS: Final = 10_000  # of one turn, after which it decides nothing more; one command leads to 1,000 at most
-ROUND: Final = 2  # of the event loop after a turn: its frames go out, and what came meanwhile is read into the next one
+PAUSES: Final = 2  # after a turn, for the event loop: frames go out, and what came meanwhile is in the next turn
 ROUNDS: Final = 8  # of loading what deciding turned out to need
 UNKNOWN: Final = Refused("unavailable", retry_after=1.0)
 
@@ -86,7 +86,7 @@ class Turns:
         try:
             while True:
                 await self.turn(await self.queue.take(BATCH))
-                for _ in range(ROUND):
+                for _ in range(PAUSES):
                     await asyncio.sleep(0)
                 if not len(self.queue):
                     self._idle.set()
@@ -199,7 +199,7 @@ class Turns:
         for waiting in batch:
             key_of, _ = self._tables.commands[type(waiting.command)]
             context = replace(NOWHERE, actor=waiting.actor, fresh=waiting.fresh)
-            wanted[key_of(waiting.command, context)] = wanted[account_key(waiting.actor)] = None
+            wanted |= dict.fromkeys((key_of(waiting.command, context), account_key(waiting.actor)))
         return [key for key in wanted if not isinstance(key, New) and self._cache.get(key) is None]
 
     async def probe(self) -> None:
@@ -253,7 +253,7 @@ class Turns:
         try:
             state, records = decide(self._tables, command, context)
         except Refused as refusal:
-            return refusal
+            return refusal.afresh()
         except Missing:
             raise
         except Exception:

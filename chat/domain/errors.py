@@ -45,6 +45,12 @@ class Refused(Exception):
         self.retry_after = retry_after
         super().__init__(f"{code}: {self.detail}")
 
+    def afresh(self) -> "Refused":
+        """The same without a past. One that was raised holds the frames that it came through; kept by one of them, or
+        raised again, it would hold them for long.
+        """
+        return Refused(self.code, self.detail, field=self.field, retry_after=self.retry_after)
+
 
 def content_of(refusal: Refused) -> dict[str, Any]:
     """What a refusal says, in a frame as in an answer of HTTP."""

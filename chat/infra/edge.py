@@ -58,6 +58,13 @@ WRITABLE: Final = asyncio.Event()
 WRITABLE.set()
 
 
+def _forget_frames(error: BaseException | None) -> None:
+    """What is wrong with a handshake is kept, and holds the frames that hold it."""
+    while error:
+        error.__traceback__ = None
+        error = error.__context__
+
+
 class WebSocketEdge(WebSocketsSansIOProtocol):
     config: EdgeConfig
     _on_frame: Callable[[bytes], None] | None = None
@@ -77,6 +84,8 @@ class WebSocketEdge(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
+        if self.conn.handshake_exc:
+            _forget_frames(self.conn.handshake_exc)
         if not self.close_sent:
             self.scope["extensions"][WRITER] = self  # type: ignore[assignment]
             self.conn.parser = Protocol.parse(self.conn)  # of frames; the one that has read the handshake keeps it

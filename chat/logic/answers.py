@@ -1,7 +1,7 @@
 """Questions about rooms, accounts and the server. What a client holds at its first moment is `me` and `list_rooms`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -28,7 +28,7 @@ from chat.logic.keys import account_key, id_of, message_key, room_key
 from chat.logic.mediator import Context, Version
 from chat.logic.roles import acting, can_see, may_see, permit, permit_on_server
 
-SHARED = 64  # seqs of a room from one of which all who read up to them have their news counted
+SHARED: Final = 64  # seqs; who has read up to any of these has the same rows looked at
 
 Answer = dict[str, Any]
 Heard = tuple[int, str]  # a message's seq, and who wrote it; nobody, when it was deleted

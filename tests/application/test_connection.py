@@ -9,6 +9,7 @@ import structlog
 from chat.application import connection
 from chat.domain.accounts import EndSession
 from chat.domain.errors import Refused, StoreError, Unavailable
+from chat.domain.log import LogRow
 from chat.domain.messages import SendMessage
 from chat.domain.rooms import AddMember, RemoveMember
 from chat.infra import hub
@@ -290,3 +291,22 @@ async def test_a_socket_that_never_says_hello_is_let_go_when_too_much_is_kept_fo
         assert wire.frames == []
         wire.on_lost()
         await serving
+
+
+async def test_of_large_events_hardly_more_is_read_than_is_told() -> None:
+    here, ann, bob, room = await tea()
+    for number in range(400):
+        await here.do(ann, SendMessage(id=f"{number}", room=room, text=7_000 * "x"))
+    read, rows_read = here.store.read_stream, 0
+
+    async def counted(stream: str, after: int, upto: int, limit: int) -> list[LogRow]:
+        nonlocal rows_read
+        rows = await read(stream, after, upto, limit)
+        rows_read += len(rows)
+        return rows
+
+    async with connected(here, bob) as wire:
+        here.store.read_stream = counted  # type: ignore[method-assign]
+        assert (await resume(here, wire, {room: 0}))["type"] == "caught_up"
+        assert len(wire.seqs(room)) == 403
+        assert rows_read < 3 * 403

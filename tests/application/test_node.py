@@ -209,3 +209,20 @@ async def test_typing_is_told_once_in_three_seconds() -> None:
     typing = [frame for frame in reader.frames if frame["type"] == "typing"]
     assert typing == [{"type": "typing", "room": room, "account": ann}] * 2
     assert not any(frame["type"] == "typing" for frame in writer.frames)
+
+
+# ---- refusals
+
+
+async def test_a_refusal_that_many_are_told_gathers_nobodys_frames() -> None:
+    """While the store is away, all are told the same one: raised again and again, it would hold what each was doing."""
+    here, ann, _, room = await tea()
+    here.faulty.faults["begin"] = [Unavailable("gone")] * 5
+    depths = []
+    async with running(here):
+        for number in range(5):
+            with pytest.raises(Refused) as refused:
+                await here.node.do(SendMessage(id=f"{number}", room=room, text="hi"), ann, "")
+            assert refused.value.code == "unavailable"
+            depths.append(len(refused.traceback))
+    assert len(set(depths)) == 1, depths

@@ -354,3 +354,38 @@ async def test_an_event_of_a_newer_version_stops_no_node_by_itself() -> None:
         with structlog.testing.capture_logs():
             await until(lambda: looks)
         assert not task.done()
+
+
+async def test_a_store_that_reads_slowly_is_asked_for_less_until_it_is_published() -> None:
+    """What took long to read is read again, as some of it may have been taken back; but not for ever."""
+    it = await tea()
+    await it.send(20)
+    clock, read = it.here.clock, it.here.store.read_log
+    asked: list[int] = []
+
+    async def read_slowly(after: int, limit: int) -> list[LogRow]:
+        asked.append(limit)
+        clock.monotonic += 0.1 * limit
+        return await read(after, limit)
+
+    it.here.store.read_log = read_slowly  # type: ignore[method-assign]
+    async with publishing(it.here):
+        await until(it.has_all)
+    assert asked[0] == publisher.SLICE
+    assert 3 in asked  # less than half a second of them
+    published = positions(it.here.broker.published)
+    assert published == sorted(set(published))
+
+
+async def test_one_event_is_published_however_long_it_takes_to_read() -> None:
+    it = await tea()
+    await it.send(2)
+    clock, read = it.here.clock, it.here.store.read_log
+
+    async def read_slowly(after: int, limit: int) -> list[LogRow]:
+        clock.monotonic += 1.5
+        return await read(after, limit)
+
+    it.here.store.read_log = read_slowly  # type: ignore[method-assign]
+    async with publishing(it.here):
+        await until(it.has_all)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from chat.application import reading
+from chat.application import lasting
 from chat.domain.errors import Refused, Unavailable
 from chat.domain.log import LogInfo
 from chat.domain.messages import DeleteMessage, SendMessage
@@ -79,9 +79,9 @@ async def test_the_first_may_be_gone_when_it_is_read() -> None:
 
 
 async def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "KEPT", 3)
+    monkeypatch.setattr(lasting, "KEPT", 3)
     here, ann, room, [bob] = await crowd(1)
     for number in range(5):
         await here.do(ann, SendMessage(id=f"{number}", room=room, text="hi"))
         assert await unread(here, bob) == number + 2
-    assert len(here.node.reading._kept) == 3
+    assert len(here.node.reading._lasting._kept) == 3

@@ -63,7 +63,7 @@ class Counted:
         bound, cache.bound = cache.bound, 0
         cache.trim()
         cache.bound = bound
-        self.held["node"].reading._kept.clear()
+        self.held["node"].reading._lasting._kept.clear()
         for buckets in vars(self.held["node"].allowances).values():
             if hasattr(buckets, "forget"):
                 buckets.forget("")  # of those who were gone before anybody could see where they were

@@ -110,7 +110,8 @@ COMMIT: Final = numbered(f"""
 INFO: Final = sql.INFO
 LOG: Final = numbered(select(sql.LOG))
 STREAM: Final = numbered(select(sql.STREAM))
-# A row for each range, with its place among those that were asked for. Sorted here, each would be kept as a whole.
+# A row for each range, with its place among those that were asked for; in any order, as PostgreSQL would hold all of
+# them to sort them.
 RANGES: Final = f"""
     SELECT place, CASE WHEN newest THEN {of_each(sql.RANGE_NEWEST, "first", "last", "most")}
         ELSE {of_each(sql.RANGE, "first", "last", "most")} END

@@ -64,8 +64,8 @@ MIGRATIONS: Final = (
     """,
 )
 
-# The larger a page is, the fewer are written of what mostly stands side by side; an older file keeps its own size. The
-# write-ahead log is brought in when it has grown to 64 MB.
+# The larger a page is, the fewer are written of what mostly stands side by side. The write-ahead log is brought in when
+# it has grown to 64 MB; to 32 in a file that was made before, and keeps its pages of 4 KiB.
 WRITER: Final = """
     PRAGMA page_size = 8192;
     PRAGMA journal_mode = WAL;
