@@ -34,7 +34,7 @@ from chat.logic.mediator import NOWHERE, Context, Draft, Missing, New, Tables, d
 
 BATCH: Final = 512  # commands of one turn
 EVENTS: Final = 10_000  # of one turn, after which it decides nothing more; one command leads to 1,000 at most
-PAUSES: Final = 2  # after a turn, for the event loop: frames go out, and what came meanwhile is in the next turn
+PAUSES: Final = 3  # of the loop after a turn: answers go out, what came meanwhile is read, and is in the next one
 ROUNDS: Final = 8  # of loading what deciding turned out to need
 UNKNOWN: Final = Refused("unavailable", retry_after=1.0)
 

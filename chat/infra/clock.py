@@ -21,6 +21,7 @@ class SystemClock:
         self._wall = time.time()
         self._started = time.clock_gettime(SLEEPLESS)
         self._jumped = False
+        self._second = 0, ""  # the last one that was asked for, and how it is written
 
     def seconds(self) -> float:
         return time.monotonic()
@@ -28,7 +29,10 @@ class SystemClock:
     def now(self) -> str:
         moment = self._wall + (time.clock_gettime(SLEEPLESS) - self._started)
         self._watch(moment)
-        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        second, microseconds = divmod(int(moment * 1_000_000), 1_000_000)
+        if second != self._second[0]:
+            self._second = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._second[1]}.{microseconds:06d}Z"
 
     def _watch(self, moment: float) -> None:
         ahead = time.time() - moment

@@ -36,18 +36,51 @@ class Oversized(Exception):
     """Raised through the parser, which then stops."""
 
 
-def while_connected(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
-    """Nothing is written to a connection that is gone: until the last request of it is told, uvloop raises, and of
-    requests behind one another the last alone is told.
+class Cork:
+    """A transport that keeps the head of an answer until its body begins: each write is a call of the kernel, and wakes
+    the reader.
     """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.is_in = False
+        self.is_closing = transport.is_closing
+        self._transport = transport
+        self._kept = b""
+
+    def write(self, data: bytes) -> None:
+        if self.is_in:
+            self._kept += data
+        else:
+            kept, self._kept = self._kept, b""
+            self._transport.write(kept + data)
+
+    def pull(self) -> None:
+        """Also of an answer without a body."""
+        self.is_in = False
+        if self._kept:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.pull()
+        self._transport.close()
+
+
+def in_order(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+    """An answer goes out as a whole where it is one. Nothing is written to a connection that is gone: until the last
+    request of it is told, uvloop raises, and of requests behind one another the last alone is told.
+    """
+    cork = cycle.transport = Cork(cycle.transport)  # type: ignore[assignment]
 
     async def wrapped(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         async def sending(message: ASGISendEvent) -> None:
-            cycle.disconnected = cycle.disconnected or cycle.transport.is_closing()
+            cycle.disconnected = cycle.disconnected or cork.is_closing()
+            cork.is_in = message["type"] == "http.response.start"
             try:
                 await send(message)
+                if not cork.is_in:
+                    cork.pull()
             except RuntimeError:
-                if not cycle.transport.is_closing():
+                if not cork.is_closing():
                     raise
                 cycle.disconnected = True
 
@@ -207,7 +240,7 @@ class HttpEdge(HttpToolsProtocol):
         self._arm(READ_WITHIN, "unread")  # so does the transport, which closes now
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        super()._start_asgi_task(cycle, while_connected(cycle, app))
+        super()._start_asgi_task(cycle, in_order(cycle, app))
 
     # ---- websockets
 

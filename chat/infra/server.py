@@ -175,8 +175,8 @@ def run(work: Coroutine[Any, Any, int]) -> int:
     The collector looks through the young objects, by the ten thousand, and through older ones only when very many have
     come and stayed: what breaks leaves circles with its traceback, and is young. Nothing of the chat's own is in a
     circle when it is over, which a test proves; to look through it all, with ten thousand sockets open, stops everybody
-    for a fifth of a second. A thread that waits for the interpreter (the one that commits) gets it soon, also beside an
-    event loop that never rests: with Python's 5 ms a turn of 500 took seconds.
+    for a fifth of a second. A thread that waits for the interpreter (the one that commits) is let in when the event
+    loop waits, or after a millisecond without that: with Python's 5 ms a turn of 500 took seconds.
     """
     sys.setswitchinterval(SWITCH)
     gc.collect()
