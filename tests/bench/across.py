@@ -2,23 +2,21 @@
 
 import asyncio
 import time
-from statistics import median, quantiles
-from typing import Final
 
 from tests.bench.contestants import Contestant
-from tests.bench.figures import Figures
+from tests.bench.figures import Figures, percentiles
 from tests.bench.ground import Ground, Seed
+from tests.bench.growth import PAUSE, SENT
+from tests.bench.kept import check_kept
 from tests.client import Account, Talk
-
-SENT: Final = 300  # messages, one after the other
-PAUSE: Final = 0.01  # seconds between two of them
 
 
 def across(contestant: Contestant, ground: Ground) -> Figures:
     with contestant.running(ground, Seed(accounts=100)) as running:
         token = running.tokens.read_text().split()[0]
         took = asyncio.run(_across(*(Account(f"http://127.0.0.1:{port}", token) for port in running.ports)))
-    return {"heard_p50_ms": median(took), "heard_p99_ms": quantiles(took, n=100)[98]}
+        check_kept(running, 1, SENT)
+    return percentiles("heard", took)
 
 
 async def _across(here: Account, there: Account) -> list[float]:

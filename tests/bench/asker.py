@@ -37,6 +37,12 @@ class Asker:
         self._asked = time.monotonic()
         return answer
 
+    def search(self, text: str) -> Any:
+        """The messages found, each of which holds all the words."""
+        found = self.ask("search_messages", text=text)["messages"]
+        assert all(set(text.split()) <= set(hit["text"].split()) for hit in found), (text, found)
+        return found
+
     def room(self, at: int = 0) -> str:
         """The id of the room in which most is said."""
         rooms = sorted(self.ask("list_rooms")["rooms"], key=lambda room: -room["seq"])

@@ -12,11 +12,13 @@ from tests.bench.checks import check_requests
 from tests.bench.contestants import Contestant
 from tests.bench.figures import Figures
 from tests.bench.ground import Ground, Seed
+from tests.bench.kept import check_kept
 
 CLIENTS: Final = 16
 ACCOUNTS: Final = 100
 MESSAGES: Final = 100_000
 PAGE: Final = 50
+PAIRS: Final = 300  # of words to be found
 QUIET: Final = 1_000  # seqs at the beginning of a room that are not all of messages
 TOLD: Final = ("answers_s", "answer_p50_ms", "answer_p99_ms", "server_cpu", "load_cpu")
 
@@ -49,15 +51,18 @@ def ask(contestant: Contestant, request: Request, ground: Ground) -> Figures:
     with contestant.running(ground, seed) as running:
         with closing(asker_of(running)) as asker:
             words = request.compose(asker, asker.room())
-        texts = words_to_find(ground.folder) if request.found else None
+            texts = words_to_find(asker, ground.folder) if request.found else None
         load = ground.load(["http"], running, CLIENTS, pace.warm, pace.seconds, *words, texts=texts)
         told = load.run(pace.warm + pace.seconds)
-    check_requests(told, sent=words[0] == "send")
+        check_requests(told, sent=words[0] == "send")
+        if told["logged"]:
+            check_kept(running, seed.rooms, seed.messages + told["logged"])
     return {**{name: told[name] for name in TOLD}, "resident_mb": told["resident"] / 1e6}
 
 
-def words_to_find(folder: Path) -> Path:
-    """A file of two in each line, of which one is seldom and one is not."""
+def words_to_find(asker: Asker, folder: Path) -> Path:
+    """A file of two in each line, of which one is seldom and one is not, and which some message holds."""
     chance, seldom, file = Random(1), vocabulary()[len(COMMON) :], folder / "words"
-    file.write_text("".join(f"{chance.choice(seldom)} {chance.choice(COMMON[:10])}\n" for _ in range(1_000)))
+    pairs = (f"{chance.choice(seldom)} {chance.choice(COMMON[:10])}" for _ in range(PAIRS))
+    file.write_text("".join(f"{pair}\n" for pair in pairs if asker.search(pair)))
     return file

@@ -4,6 +4,7 @@ A contestant's turn starts everything of its own afresh, on a fresh copy of what
 others runs meanwhile, and no log has grown from an earlier turn.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,15 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from tests.bench.load import Failed, Load, compile_load, write_texts
 from tests.bench.machine import Missing, need
 from tests.running import ROOT, clean_environment
 from tests.servers.postgres import Postgres
+
+# The log is numbered without a gap: so many rows of it are lost.
+LOST: Final = "SELECT max(position) - count(*) FROM log"
 
 
 class Seed(NamedTuple):
@@ -99,7 +103,7 @@ class Ground:
     def seeded(self, seed: Seed) -> Path:
         """A folder with `chat.db` and `tokens`."""
         if seed not in self._seeded:
-            folder = self._made(f"seed{len(self._seeded)}")
+            folder = self._made("seed")
             flags = [f"--{name}={value}" for name, value in seed.flags().items()]
             chat(folder, "seed", "--database=sqlite:chat.db", "--tokens=tokens", *flags)
             self._seeded[seed] = folder
@@ -107,12 +111,17 @@ class Ground:
 
     @contextmanager
     def on_postgres(self, seed: Seed) -> Iterator[tuple[str, int]]:
-        """The URL of a database with what was seeded, and the server's process. Raises `Missing`."""
+        """The URL of a database with what was seeded, and the server's process. Raises `Missing`, and `AssertionError`
+        when its log is not whole at the end.
+        """
         server = self._postgres
         server.start()
         try:
             database = server.new_database(f"TEMPLATE {self._template(server, seed)}")
+            os.sync()
             yield database, int((server.data / "postmaster.pid").read_text().split()[0])
+            lost = server.run(LOST, name_of(database))
+            assert lost == "0", f"rows lost from the log: {lost}"
             server.run(f"DROP DATABASE {name_of(database)} WITH (FORCE)")
         finally:
             server.stop("fast")
@@ -134,9 +143,8 @@ class Ground:
         return server
 
     def _made(self, name: str) -> Path:
-        folder = self.folder / name
-        folder.mkdir()
-        return folder
+        """A new folder, also when this is the second attempt."""
+        return Path(tempfile.mkdtemp(prefix=name, dir=self.folder))
 
 
 def chat(folder: Path, command: str, *words: str) -> None:
@@ -157,5 +165,8 @@ def name_of(database: str) -> str:
     return database.rpartition("/")[2]
 
 
-def copy_of(seeded: Path, folder: Path) -> None:
-    shutil.copyfile(seeded / "chat.db", folder / "chat.db")
+def copy_of(seeded: Path, folder: Path) -> Path:
+    """On the disk: nobody is to wait for that later."""
+    copied = shutil.copyfile(seeded / "chat.db", folder / "chat.db")
+    os.sync()
+    return copied

@@ -11,7 +11,8 @@
  *     /api/list_messages?room=r&limit=50&before={1100-90000}      /api/search_messages?text={line}
  *
  * Every answer has to be 200 and whole. The messages of a page have to be as many as `limit` says, and to follow one
- * another up to `before`: the numbers are to be chosen so that there are as many. Prints one JSON object.
+ * another up to `before`: the numbers are to be chosen so that there are as many. A search has to find something, so
+ * the lines are to be chosen too. Prints one JSON object.
  */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -20,7 +21,7 @@
 
 #include "load.h"
 
-enum { CLIENTS_MOST = 1024, ANSWER = 1 << 20, PATIENCE = 20, FILLED = 4 * LINE + 64 };
+enum { CLIENTS_MOST = 1024, ANSWER = 1 << 20, FILLED = 4 * LINE + 64 };
 
 typedef struct {
   int fd, asking;
@@ -39,7 +40,7 @@ typedef struct {
 
 static Client *clients;
 static const char *room, *path;
-static int client_count, poller, sending, measuring;
+static int client_count, sending, measuring, searching;
 static long asked, answered, refused, closed, disordered, limit, received;
 static Latencies took;
 static long *seqs; /* of the messages that were sent */
@@ -158,8 +159,8 @@ static int is_sound_page(const Client *client, char *body) {
 static int is_sound(const Client *client, Answer answer) {
   if (answer.length < 2 || answer.body[0] != '{' || answer.body[answer.length - 1] != '}') return 0;
   answer.body[answer.length] = 0;
-  if (!room) return !limit || is_sound_page(client, answer.body);
   const char *seq = strstr(answer.body, "\"seq\":");
+  if (!room) return searching ? seq != NULL : !limit || is_sound_page(client, answer.body);
   if (seq && seq_count < SAMPLES) seqs[seq_count++] = strtol(seq + 6, NULL, 10);
   return seq != NULL;
 }
@@ -202,10 +203,6 @@ static void hear_all(int milliseconds) {
   struct epoll_event events[64];
   int ready = epoll_wait(poller, events, 64, milliseconds);
   for (int at = 0; at < ready; at++) read_from(events[at].data.ptr);
-}
-
-static void hear_for(double seconds) {
-  for (double end = now() + seconds; now() < end;) hear_all(10);
 }
 
 static int behind(void) {
@@ -273,6 +270,7 @@ static void read_arguments(char **words) {
     room = words[9];
   } else {
     path = words[9];
+    searching = strstr(path, "search_messages") != NULL;
     const char *wanted = strstr(path, "list_messages") ? strstr(path, "limit=") : NULL;
     limit = wanted ? atol(wanted + 6) : 0;
   }

@@ -19,9 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NODES = 16, PROCESSES = 1024, LINE = 16384, SAMPLES = 1 << 22 };
+enum { NODES = 16, PROCESSES = 1024, LINE = 16384, SAMPLES = 1 << 22, PATIENCE = 20 };
 
-static int ports[NODES], processes[PROCESSES], port_count, process_count;
+static int ports[NODES], processes[PROCESSES], port_count, process_count, poller;
 static char **tokens, **texts;
 static long token_count, text_count;
 
@@ -114,6 +114,12 @@ static inline double cpu_of(int process) {
   if (rest) sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system);
   fclose(file);
   return (double)(user + system) / sysconf(_SC_CLK_TCK);
+}
+
+static void hear_all(int milliseconds); /* of what comes within so many; the program's own */
+
+static inline void hear_for(double seconds) {
+  for (double end = now() + seconds; now() < end;) hear_all(10);
 }
 
 /* Seconds: of the clock, and of the processors' work for the load and for the servers (those on Linux only). */

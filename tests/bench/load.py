@@ -25,6 +25,10 @@ class NoCompiler(Exception):
     """There is nothing to compile the load with."""
 
 
+class Failed(Exception):
+    """The load, or what it needs, gave up. Says why."""
+
+
 def compile_load(folder: Path) -> Path:
     """The folder, with each program of this one in it. Raises `NoCompiler`."""
     for source in SOURCES.glob("*.c"):
@@ -33,12 +37,14 @@ def compile_load(folder: Path) -> Path:
 
 
 def compile_program(source: Path, folder: Path) -> Path:
-    """Raises `NoCompiler`."""
+    """Raises `NoCompiler`, and `Failed` with the compiler's words."""
     compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
     if compiler is None:
         raise NoCompiler("this needs a C compiler for its load: install one, as with `apt-get install gcc libc6-dev`")
     program = folder / source.stem
-    subprocess.run([compiler, "-O2", "-o", program, source], check=True)
+    done = subprocess.run([compiler, "-O2", "-o", program, source], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"{source.name} cannot be compiled: {done.stderr.strip()}")
     return program
 
 
@@ -46,10 +52,6 @@ def write_texts(file: Path) -> Path:
     texts = Texts(Random(7))
     file.write_text("".join(f"{texts.text()}\n" for _ in range(TEXTS)))
     return file
-
-
-class Failed(Exception):
-    """The load gave up. Says why."""
 
 
 class Load:
@@ -62,29 +64,29 @@ class Load:
     def run(self, seconds: float) -> Told:
         """What it tells, and `resident`, the most memory that its servers had meanwhile. Raises `Failed`."""
         most, end = 0, time.monotonic() + seconds + PATIENCE
-        with self._start(stderr=subprocess.PIPE) as process:
+        with self._start() as process:
             while (said := _said_by(process)) is None:
                 most = max(most, resident(self._processes))
                 if time.monotonic() > end:
                     process.kill()
-        if process.returncode:
-            raise Failed(said[1].strip() or f"status {process.returncode}")
-        return {**json.loads(said[0]), "resident": most}
+        return {**_told_by(process, *said), "resident": most}
 
     @contextmanager
     def held(self) -> Iterator[Told]:
-        """Connected for as long as the `with` lasts."""
+        """Connected for as long as the `with` lasts. Raises `Failed`; `AssertionError` when somebody was sent away."""
         with self._start(stdin=subprocess.PIPE) as process:
-            assert process.stdin
             assert process.stdout
-            try:
-                yield json.loads(process.stdout.readline())
-            finally:
-                process.stdin.close()
+            if first := process.stdout.readline():
+                yield json.loads(first)
+            last, why = process.communicate()
+        told = _told_by(process, last, why)
+        assert not told["closed"], (told, why)
 
-    def _start(self, *, stdin: int | None = None, stderr: int | None = None) -> "subprocess.Popen[str]":
+    def _start(self, stdin: int | None = None) -> "subprocess.Popen[str]":
         with on_core(LOAD_CORE):
-            return subprocess.Popen(self._command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, text=True)
+            return subprocess.Popen(
+                self._command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
 
 
 def _said_by(process: "subprocess.Popen[str]") -> tuple[str, str] | None:
@@ -93,3 +95,11 @@ def _said_by(process: "subprocess.Popen[str]") -> tuple[str, str] | None:
         return process.communicate(timeout=LOOK)
     except subprocess.TimeoutExpired:
         return None
+
+
+def _told_by(process: "subprocess.Popen[str]", said: str, why: str) -> Told:
+    """Raises `Failed`."""
+    if process.returncode:
+        raise Failed(why.strip() or f"status {process.returncode}")
+    told: Told = json.loads(said)
+    return told

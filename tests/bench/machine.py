@@ -4,16 +4,19 @@ import os
 import platform
 import resource
 import shutil
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-SERVER_CORE: Final = 0
-LOAD_CORE: Final = 1
-CORES: Final = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
+CORES: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+APART: Final = len(CORES) > 1
+SERVER_CORE, LOAD_CORE = CORES[:2] if APART else (0, 0)
 # Where Debian keeps what is not on everybody's PATH: its own `rabbitmq-server` there insists on the system's service.
 FOLDERS: Final = ("/usr/lib/rabbitmq/bin", "/usr/lib/postgresql/*/bin")
+
+Thing = TypeVar("Thing")
 
 
 class Missing(Exception):
@@ -25,7 +28,7 @@ def on_core(core: int) -> Iterator[None]:
     """What is started in here stays on this core, whatever is around it; where there are several, and the system can do
     that.
     """
-    if core not in CORES or len(CORES) < 2:
+    if not APART:
         yield
         return
     usual = os.sched_getaffinity(0)
@@ -34,6 +37,15 @@ def on_core(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, usual)
+
+
+@contextmanager
+def at_the_server(started: AbstractContextManager[Thing]) -> Iterator[Thing]:
+    """What it starts stays on the server's core; who uses it does not."""
+    with ExitStack() as ending:
+        with on_core(SERVER_CORE):
+            thing = ending.enter_context(started)
+        yield thing
 
 
 def raise_file_limit() -> None:
@@ -77,12 +89,15 @@ def _resident(process: int) -> int:
     return 0
 
 
-def described() -> dict[str, str | int]:
+def described(folder: Path) -> dict[str, str | int | bool]:
+    """With the disk of this folder."""
     return {
         "processor": processor(),
         "cores": os.cpu_count() or 0,
         "system": platform.platform(),
         "python": platform.python_version(),
+        "apart": APART,
+        "disk": file_system(folder),
     }
 
 
@@ -92,3 +107,9 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def file_system(folder: Path) -> str:
+    """Its kind, such as ext4, where that can be found out."""
+    told = subprocess.run(["df", "--output=fstype", folder], capture_output=True, text=True, check=False)
+    return told.stdout.split()[-1] if told.stdout else "an unknown file system"

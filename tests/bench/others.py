@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.bench.ground import Ground, Running, Seed
 from tests.bench.load import compile_program
-from tests.bench.machine import SERVER_CORE, Missing, family, need, on_core
+from tests.bench.machine import SERVER_CORE, Missing, at_the_server, family, need, on_core
 from tests.running import clean_environment, free_port, wait_for
 from tests.servers.rabbitmq import rabbitmq
 
@@ -43,9 +43,8 @@ def fastapi_faststream(ground: Ground, _: Seed) -> Iterator[Running]:
     need("rabbitmq-server")
     python = installed_python(ground.cache)
     with (
-        on_core(SERVER_CORE),
         ground.fresh() as folder,
-        rabbitmq(folder / "rabbitmq") as rabbit,
+        at_the_server(rabbitmq(folder / "rabbitmq")) as rabbit,
         uvicorn(folder, python, "fastapi_faststream:app", AMQP=rabbit.url) as running,
     ):
         yield running._replace(processes=(*running.processes, *family(rabbit.process.pid)))

@@ -3,14 +3,15 @@
 Each socket has an account of its own, and nothing is switched off but the limits by account and address.
 """
 
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from tests.bench.ground import Ground, Running, Seed, copy_of
-from tests.bench.machine import SERVER_CORE, family, need, on_core
+from tests.bench.ground import LOST, Ground, Running, Seed, copy_of
+from tests.bench.machine import SERVER_CORE, at_the_server, family, need, on_core
 from tests.running import Server, altered
 from tests.servers.rabbitmq import rabbitmq
 
@@ -31,10 +32,13 @@ def on_memory(ground: Ground, seed: Seed) -> Iterator[Running]:
 def on_sqlite(ground: Ground, seed: Seed) -> Iterator[Running]:
     seeded = ground.seeded(seed)
     with ground.fresh() as folder:
-        copy_of(seeded, folder)
+        database = copy_of(seeded, folder)
         node = Server(folder, *FLAGS)
         with serving(node) as seconds:
             yield running(seeded / "tokens", seconds, node)
+        with closing(sqlite3.connect(database)) as log:
+            [lost] = log.execute(LOST).fetchone()
+        assert not lost, f"rows lost from the log: {lost}"
 
 
 @contextmanager
@@ -43,10 +47,9 @@ def on_postgres(ground: Ground, seed: Seed, *, nodes: int) -> Iterator[Running]:
     need("rabbitmq-server")
     tokens = ground.seeded(seed) / "tokens"
     with (
-        on_core(SERVER_CORE),
         ground.fresh() as folder,
-        ground.on_postgres(seed) as (database, postgres),
-        rabbitmq(folder / "rabbitmq") as rabbit,
+        at_the_server(ground.on_postgres(seed)) as (database, postgres),
+        at_the_server(rabbitmq(folder / "rabbitmq")) as rabbit,
     ):
         started = [node_on(folder / f"node{number}", database, rabbit.url) for number in range(nodes)]
         with serving(*started) as seconds:
@@ -62,10 +65,11 @@ def node_on(folder: Path, database: str, broker: str) -> Server:
 def serving(*nodes: Server) -> Iterator[float]:
     """How many seconds they took to listen. Raises `AssertionError` when one does not end well."""
     began = time.monotonic()
-    with ExitStack() as ending, on_core(SERVER_CORE):
-        for node in nodes:
-            ending.callback(kill, node)
-            node.start()
+    with ExitStack() as ending:
+        with on_core(SERVER_CORE):
+            for node in nodes:
+                ending.callback(kill, node)
+                node.start()
         yield time.monotonic() - began
         ended = [node.stop() for node in nodes]
         assert not any(ended), f"servers ended with {ended}"

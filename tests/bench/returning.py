@@ -6,6 +6,7 @@ from tests.bench.checks import check_resume
 from tests.bench.contestants import Contestant
 from tests.bench.figures import Figures
 from tests.bench.ground import Ground, Seed
+from tests.bench.kept import check_kept
 
 SECONDS: Final = 5.0  # about as long as it takes in all
 
@@ -25,6 +26,7 @@ def resume(contestant: Contestant, absence: Absence, ground: Ground) -> Figures:
     seed = Seed(clients + absence.senders, absence.rooms, absence.members)
     with contestant.running(ground, seed) as running:
         told = ground.load(["resume"], running, clients, absence.senders, absence.messages).run(SECONDS)
-    check_resume(told, clients)
+        check_resume(told, clients)
+        check_kept(running, absence.rooms, told["acknowledged"])
     names = ("caught_up_max_ms", "caught_up_p50_ms", "hello_p50_ms", "hello_max_ms")
     return {**{name: told[name] for name in names}, "resident_mb": told["resident"] / 1e6}

@@ -98,12 +98,14 @@ static inline void hear_refusal(const unsigned char *text, size_t length) {
 }
 
 /* Ids sort by time, as a client's do, and end with the number of the message. */
+static inline int compose_message(char *to, size_t size, const char *room, long number) {
+  return snprintf(to, size, "{\"type\":\"send_message\",\"id\":\"%016llx\",\"room\":\"%s\",\"text\":\"%s\"}",
+                  (unsigned long long)time(NULL) << 32 | number, room, texts[number % text_count]);
+}
+
 static inline void send_message(Member *member, int room, long number) {
   char message[LINE + 500];
-  int length = snprintf(message, sizeof message,
-                        "{\"type\":\"send_message\",\"id\":\"%016llx\",\"room\":\"%s\",\"text\":\"%s\"}",
-                        (unsigned long long)time(NULL) << 32 | number, rooms[room].id, texts[number % text_count]);
-  say(&member->wire, message, length);
+  say(&member->wire, message, compose_message(message, sizeof message, rooms[room].id, number));
 }
 
 static inline long number_in(const unsigned char *ack, size_t length) {

@@ -27,7 +27,7 @@ def measure(entries: Mapping[str, Entry], ground: Ground, rounds: int, report: R
 
 def turn(work: Work, ground: Ground, before: Measured) -> Measured:
     try:
-        return Measured((*before.rounds, work(ground)))
+        return Measured({**before.rounds, (0, len(before.rounds)): work(ground)})
     except Missing as missing:
         return Measured(missing=str(missing))
     except WRONG as error:

@@ -88,6 +88,9 @@ def shortened(reason: str) -> str:
 
 
 def cell(measured: Measured, figure: str) -> str:
+    """Empty for what was not looked at."""
+    if any(figure not in figures for figures in measured.rounds.values()):
+        return ""
     column = COLUMNS[figure]
     middle, least, most = (number(value, column.digits) for value in of_rounds(measured, figure))
     return f"{middle} ({least}–{most})" if column.spread and len(measured.rounds) > 1 else middle
@@ -97,7 +100,7 @@ def times(one: Measured, other: Measured | None, figure: str, *, turned: bool) -
     if not other or other.reason:
         return ""
     found = ratio(other, one, figure) if turned else ratio(one, other, figure)
-    return f"{number(found, 0 if found >= 10 else 2)}×"
+    return "" if found is None else f"{number(found, 0 if found >= 10 else 2)}×"
 
 
 def number(value: float, digits: int) -> str:

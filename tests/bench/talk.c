@@ -7,28 +7,37 @@
  * to hear every message once and in order; that is checked to the end, after the last message was sent. PORTS and
  * PROCESSES are the server's, or those of several nodes with commas between. Prints one JSON object.
  *
- * With 0 seconds it connects, prints the object, and stays connected until its standard input is closed.
+ * With 0 seconds it connects, prints it, stays connected until its standard input is closed, and prints another one.
  *
  * DIALECT is `chat`, whose order is that of seq, behind the one that hello names; ROOM is the only room of these
- * accounts. `plain` and `socketio` are for peers that know neither tokens nor rooms: there the text begins with a mark
- * of the sender, the number of its message, and the time, and the order is that of each sender. Frames are looked at by
- * their beginning only: the chat writes the field `type` first, and `seq` before anything that a person typed.
+ * accounts. One delivery of thirteen is compared with the text that was sent. `plain` and `socketio` are for peers that
+ * know neither tokens nor rooms: there the text begins with a mark of the sender, the number of its message, and the
+ * time, and the order is that of each sender. Frames are looked at by their beginning only: the chat writes the field
+ * `type` first, and `seq` before anything that a person typed.
  */
 #define _GNU_SOURCE
 #include <poll.h>
 
-#include "websocket.h"
+#include "rooms.h"
 
 enum { WINDOW_MOST = 64, SENDERS_MOST = 1 << 16, LOGGED = 1 << 23, STRIDE = 13 };
 
 typedef struct {
+  double at; /* when the message was sent, or 0 for none */
+  long number;
+} Asked;
+
+typedef struct {
+  double at;
+  long seq;
+  unsigned long text; /* its fingerprint */
+} Hearing;
+
+typedef struct {
   Wire wire;
   int sends, unanswered, oldest;
-  long seq, heard; /* of the last message, and how many; seq is hello's before the first one */
-  struct {
-    double at;
-    long number;
-  } asked[WINDOW_MOST]; /* the unanswered, the oldest at `oldest` */
+  long seq, heard;          /* of the last message, and how many; seq is hello's before the first one */
+  Asked asked[WINDOW_MOST]; /* the unanswered, the oldest at `oldest` */
   unsigned sent, *next; /* messages of its own, and what each sender's next one is numbered */
 } Peer;
 
@@ -47,13 +56,10 @@ static Peer *peers;
 static const Dialect *dialect;
 static const char *room;
 static int connections, senders, window, sending, measuring;
-static long sent, acks, heard, refused, disordered, head, first;
+static long sent, acks, heard, wrong, head, first;
 static Latencies acked, told; /* from sending a message to its acknowledgement, and to hearing it */
-static double *asked_at;      /* when the message was sent whose seq is so much above `first`; the chat's alone */
-static struct {
-  long seq;
-  double at;
-} *hearings; /* samples, whose acknowledgement may come later */
+static Asked *logged;         /* by seq, from the one behind `first`; the chat's alone */
+static Hearing *hearings;     /* samples, whose acknowledgement may come later */
 static long hearing_count;
 
 /* ---- sending */
@@ -68,72 +74,73 @@ static void fill_window(Peer *peer) {
     int size = dialect->compose(message, sizeof message, peer, at);
     length += frame(out + length, 1, message, size);
     int slot = (peer->oldest + peer->unanswered++) % WINDOW_MOST;
-    peer->asked[slot].at = at, peer->asked[slot].number = sent++;
+    peer->asked[slot] = (Asked){at, sent++};
     peer->sent++;
   }
   if (length) write_out(&peer->wire, out, length);
 }
 
-static double answered(Peer *peer) {
-  double at = peer->asked[peer->oldest].at;
+static Asked answered(Peer *peer) {
+  Asked oldest = peer->asked[peer->oldest];
   if (!peer->unanswered) die("an answer to nothing that was asked");
   peer->oldest = (peer->oldest + 1) % WINDOW_MOST;
   peer->unanswered--;
-  return at;
+  return oldest;
 }
 
-static void acknowledge(double at) {
-  if (measuring) sample(&acked, moment - at);
+static void acknowledge(Asked asked) {
+  if (measuring) sample(&acked, moment - asked.at);
   acks++;
+}
+
+/* Where a key stood in the last frame, it mostly stands in the next one. Returns what is behind it. */
+static inline const unsigned char *behind_key(const char *key, size_t *usual, const unsigned char *text,
+                                              size_t length) {
+  size_t size = strlen(key);
+  if (*usual + size >= length || memcmp(text + *usual, key, size)) {
+    const unsigned char *found = memmem(text, length, key, size);
+    if (!found) die("a message without %s: %.*s", key, (int)length, text);
+    *usual = found - text;
+  }
+  return text + *usual + size;
 }
 
 /* ---- the chat's frames */
 
-/* Ids sort by time, as a client's do. */
 static int compose_chat(char *to, size_t size, const Peer *peer, double at) {
   (void)peer, (void)at;
-  return snprintf(to, size, "{\"type\":\"send_message\",\"id\":\"%016llx\",\"room\":\"%s\",\"text\":\"%s\"}",
-                  (unsigned long long)time(NULL) << 32 | sent, room, texts[sent % text_count]);
+  return compose_message(to, size, room, sent);
 }
 
-static long seq_in(const unsigned char *text, size_t length) {
-  const unsigned char *found = memmem(text, length, "\"seq\":", 6);
-  return found ? number_at(found + 6) : -1;
+/* Of a text up to its end or the quote behind it. */
+static unsigned long fingerprint(const unsigned char *text) {
+  unsigned long sum = 0;
+  for (; *text && *text != '"'; text++) sum = (sum ^ *text) * 1099511628211u;
+  return sum;
 }
 
-/* Where `seq` stood in the last frame, it mostly stands in the next one. */
-static long seq_of(const unsigned char *text, size_t length) {
-  static size_t usual = 6;
-  if (usual + 6 >= length || memcmp(text + usual, "\"seq\":", 6)) {
-    const unsigned char *found = memmem(text, length, "\"seq\":", 6);
-    if (!found) die("a message without a seq: %.*s", (int)length, text);
-    usual = found - text;
-  }
-  return number_at(text + usual + 6);
-}
-
-static void hear_message(Peer *peer, long seq) {
+static void hear_sent(Peer *peer, const unsigned char *text, size_t length) {
+  static size_t usual_seq, usual_text;
+  long seq = number_at(behind_key("\"seq\":", &usual_seq, text, length));
   disordered += seq != peer->seq + 1;
   peer->seq = seq;
   peer->heard++, heard++;
   if (seq > head) head = seq;
-  if (measuring && heard % STRIDE == 0 && hearing_count < SAMPLES) {
-    hearings[hearing_count].seq = seq;
-    hearings[hearing_count++].at = moment;
-  }
+  if (measuring && heard % STRIDE == 0 && hearing_count < SAMPLES)
+    hearings[hearing_count++] =
+        (Hearing){moment, seq, fingerprint(behind_key("\"text\":\"", &usual_text, text, length))};
 }
 
 /* It has to be of the oldest message that waits for one, and of a seq that no other message got. */
 static void hear_ack(Peer *peer, const unsigned char *text, size_t length) {
-  const unsigned char *id = memmem(text, length, "\"id\":\"", 6);
-  long number = peer->asked[peer->oldest].number, seq = seq_in(text, length), place = seq - first - 1;
-  double at = answered(peer);
-  if (!id || (strtoull((const char *)id + 6, NULL, 16) & 0xffffffff) != (unsigned long)number || place < 0)
+  Asked mine = answered(peer);
+  long seq = seq_in(text, length), place = seq - first - 1;
+  if (number_in(text, length) != mine.number || place < 0)
     disordered++;
   else if (place < LOGGED)
-    disordered += asked_at[place] > 0, asked_at[place] = at;
+    disordered += logged[place].at > 0, logged[place] = mine;
   if (seq > head) head = seq;
-  acknowledge(at);
+  acknowledge(mine);
 }
 
 static void hear_hello(Peer *peer, const unsigned char *text, size_t length) {
@@ -145,13 +152,13 @@ static void hear_hello(Peer *peer, const unsigned char *text, size_t length) {
 
 static void hear_chat(Peer *peer, const unsigned char *text, size_t length) {
   if (begins(text, length, "{\"type\":\"message_sent\"")) {
-    hear_message(peer, seq_of(text, length));
+    hear_sent(peer, text, length);
   } else if (begins(text, length, "{\"type\":\"ack\"")) {
     hear_ack(peer, text, length);
   } else if (begins(text, length, "{\"type\":\"hello\"")) {
     hear_hello(peer, text, length);
   } else if (begins(text, length, "{\"type\":\"refused\"")) {
-    if (!refused++) fprintf(stderr, "talk: refused: %.*s\n", (int)length, text);
+    hear_refusal(text, length);
     answered(peer);
   }
 }
@@ -195,13 +202,15 @@ static void hear_marked(Peer *peer, const unsigned char *mark, size_t length) {
 }
 
 static void hear_plain(Peer *peer, const unsigned char *text, size_t length) {
-  static const char message[] = "{\"type\":\"message\",\"text\":\"";
-  if (begins(text, length, message))
-    hear_marked(peer, text + sizeof message - 1, length - (sizeof message - 1));
-  else if (begins(text, length, "{\"type\":\"ack\"}"))
+  static size_t usual;
+  if (begins(text, length, "{\"type\":\"message\",")) {
+    const unsigned char *mark = behind_key("\"text\":\"", &usual, text, length);
+    hear_marked(peer, mark, length - (mark - text));
+  } else if (begins(text, length, "{\"type\":\"ack\"")) {
     acknowledge(answered(peer));
-  else
+  } else {
     die("a frame that is neither a message nor an ack: %.*s", (int)length, text);
+  }
 }
 
 static void hear_socketio(Peer *peer, const unsigned char *text, size_t length) {
@@ -257,7 +266,9 @@ static int behind(void) {
 static void resolve_hearings(void) {
   for (long at = 0; at < hearing_count; at++) {
     long place = hearings[at].seq - first - 1;
-    if (place >= 0 && place < LOGGED && asked_at[place] > 0) sample(&told, hearings[at].at - asked_at[place]);
+    if (place < 0 || place >= LOGGED || !logged[place].at) continue;
+    sample(&told, hearings[at].at - logged[place].at);
+    wrong += hearings[at].text != fingerprint((unsigned char *)texts[logged[place].number % text_count]);
   }
 }
 
@@ -290,6 +301,21 @@ static void talk(double warm, double seconds) {
   for (double end = now() + PATIENCE; behind() && now() < end;) hear_all(10);
   resolve_hearings();
   print_figures(before, after, took);
+}
+
+static void print_state(void) {
+  long kept = is_chat() ? head - first : sent;
+  printf(
+      "\"open\": %d, \"sent\": %ld, \"acknowledged\": %ld, \"logged\": %ld, \"heard\": %ld, \"to_hear\": %ld, "
+      "\"refused\": %ld, \"closed\": %ld, \"disordered\": %ld, \"wrong\": %ld, \"behind\": %d}\n",
+      opened, sent, acks, kept, heard, kept * connections, refused, closed, disordered, wrong, behind());
+}
+
+static void stay(void) {
+  struct pollfd input = {STDIN_FILENO, POLLIN, 0};
+  print_state(), fflush(stdout);
+  while (!poll(&input, 1, 0)) hear_all(50);
+  printf("{");
 }
 
 static void connect_all(void) {
@@ -325,20 +351,17 @@ int main(int argc, char **argv) {
   read_arguments(argv);
   double warm = atof(argv[10]), seconds = atof(argv[11]), began = now();
   acked = latencies(), told = latencies();
-  asked_at = calloc(LOGGED, sizeof *asked_at);
+  logged = calloc(LOGGED, sizeof *logged);
   hearings = malloc(SAMPLES * sizeof *hearings);
   poller = epoll_create1(0);
   connect_all();
   printf("{\"connect_s\": %.2f, ", now() - began);
   hear_for(0.5);
   first = head;
-  if (seconds > 0) talk(warm, seconds);
-  printf(
-      "\"open\": %d, \"sent\": %ld, \"acknowledged\": %ld, \"logged\": %ld, \"heard\": %ld, \"refused\": %ld, "
-      "\"closed\": %ld, \"disordered\": %ld, \"behind\": %d}\n",
-      opened, sent, acks, is_chat() ? head - first : sent, heard, refused, closed, disordered, behind());
-  fflush(stdout);
-  struct pollfd input = {STDIN_FILENO, POLLIN, 0};
-  while (seconds <= 0 && !poll(&input, 1, 0)) hear_all(50);
+  if (seconds > 0)
+    talk(warm, seconds);
+  else
+    stay();
+  print_state();
   return 0;
 }

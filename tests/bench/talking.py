@@ -4,15 +4,15 @@ from contextlib import closing
 from typing import Final, NamedTuple
 
 from tests.bench.asker import asker_of
-from tests.bench.checks import check_page, check_rooms, check_talk
+from tests.bench.checks import check_talk
 from tests.bench.contestants import Contestant
 from tests.bench.figures import Figures
 from tests.bench.ground import Ground, Running, Seed
+from tests.bench.kept import check_kept
 from tests.bench.load import Told
 
 TOLD: Final = ("messages_s", "deliveries_s", "server_cpu", "load_cpu", "connect_s")
 LATENCIES: Final = ("ack_p50_ms", "ack_p99_ms", "heard_p50_ms", "heard_p99_ms")
-PAGE: Final = 100
 
 
 class Room(NamedTuple):
@@ -41,7 +41,7 @@ def talk(contestant: Contestant, room: Room, ground: Ground) -> Figures:
         told = ground.load(("talk", contestant.dialect), running, *words).run(pace.warm + pace.seconds)
         check_talk(told, sockets)
         if contestant.dialect == "chat":
-            check_last_page(running, here)
+            check_kept(running, 1, told["acknowledged"])
     return figures_of(told)
 
 
@@ -52,7 +52,8 @@ def talk_in_rooms(contestant: Contestant, rooms: Rooms, ground: Ground) -> Figur
     with contestant.running(ground, Seed(accounts=number, rooms=number, members=rooms.members)) as running:
         words = (number, pace.of(rooms.rate), pace.warm, pace.seconds)
         told = ground.load(["rooms"], running, *words).run(pace.warm + pace.seconds)
-    check_rooms(told, number)
+        check_talk(told, number)
+        check_kept(running, number, told["acknowledged"])
     return figures_of(told) | {f"late_{share}_ms": told[f"late_{share}_ms"] for share in ("p50", "p99")}
 
 
@@ -67,8 +68,3 @@ def figures_of(told: Told) -> Figures:
 def room_of(running: Running) -> str:
     with closing(asker_of(running)) as asker:
         return asker.room()
-
-
-def check_last_page(running: Running, room: str) -> None:
-    with closing(asker_of(running)) as asker:
-        check_page(asker.ask("list_messages", room=room, limit=PAGE), PAGE)

@@ -6,17 +6,15 @@ from typing import Any, Final
 
 import pytest
 
-from tests.bench.checks import check_page, check_requests, check_resume, check_rooms, check_talk
+from tests.bench.checks import check_page, check_requests, check_resume, check_talk
 
 NOTHING: Final = dict.fromkeys(("refused", "closed", "disordered", "doubled", "behind", "wrong", "resets"), 0)
-TALK: Final = {"open": 2, "sent": 5, "acknowledged": 5, "logged": 5, "heard": 10, **NOTHING}
-ROOMS: Final = {**TALK, "heard": 7, "to_hear": 7}
+TALK: Final = {"open": 2, "sent": 5, "acknowledged": 5, "logged": 5, "heard": 10, "to_hear": 10, **NOTHING}
 SENDS: Final = {"asked": 5, "answered": 5, "logged": 5, **NOTHING}
 RESUME: Final = {"sent": 5, "acknowledged": 5, "caught_up": 2, "heard": 9, "to_hear": 9, **NOTHING}
 
 CHECKS: Final[dict[str, tuple[Callable[[dict[str, Any]], None], dict[str, int]]]] = {
     "talk": (partial(check_talk, sockets=2), TALK),
-    "rooms": (partial(check_rooms, sockets=2), ROOMS),
     "sends": (partial(check_requests, sent=True), SENDS),
     "resume": (partial(check_resume, clients=2), RESUME),
 }

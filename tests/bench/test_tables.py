@@ -3,6 +3,7 @@
 import pytest
 
 from tests.bench.figures import Measured, Summary, of_rounds, ratio
+from tests.bench.report import section
 from tests.bench.tables import COLUMNS, Against, shortened, table
 from tests.bench.workloads import WORKLOADS
 
@@ -10,7 +11,7 @@ TITLES = {"floor": "the floor", "sqlite": "this chat", "socketio": "Socket.IO"}
 
 
 def rounds(*values: float) -> Measured:
-    return Measured(tuple({"deliveries_s": value} for value in values))
+    return Measured({(0, number): {"deliveries_s": value} for number, value in enumerate(values)})
 
 
 def test_of_the_rounds_the_median_counts_and_the_spread_is_told() -> None:
@@ -24,6 +25,17 @@ def test_a_ratio_is_of_what_was_measured_in_one_round() -> None:
 
 def test_rounds_that_the_other_did_not_finish_do_not_count() -> None:
     assert ratio(rounds(5, 100), rounds(10), "deliveries_s") == 0.5
+
+
+def test_no_round_in_common_is_no_ratio() -> None:
+    other = Measured({(1, 0): {"deliveries_s": 10}})
+    assert ratio(rounds(5), other, "deliveries_s") is None
+    assert ratio(Measured({**rounds(5).rounds, (1, 0): {"deliveries_s": 1}}), other, "deliveries_s") == 0.1
+
+
+def test_rows_that_were_not_measured_are_named() -> None:
+    assert "Not measured" not in section("e", {"memory": Measured(missing="x"), "sqlite": Measured(missing="x")})
+    assert section("e", {"sqlite": Measured(missing="x")}).endswith("\n\nNot measured: this chat, `memory:`.")
 
 
 def test_a_table_in_markdown() -> None:

@@ -10,7 +10,7 @@
 
 #include "load.h"
 
-enum { BUFFER = 1 << 20, PATIENCE = 20, TOGETHER = 64 };
+enum { BUFFER = 1 << 20, TOGETHER = 64 };
 
 typedef struct {
   int fd, port, greeted;
@@ -26,7 +26,7 @@ static void on_pause(Wire *wire);                                          /* al
 static void on_lost(Wire *wire);                                           /* it is closed already */
 
 static const char *path = "/ws";
-static int poller, opened, under_way;
+static int opened, under_way;
 static long closed, received; /* received: bytes */
 static double moment;         /* of the last read: one look at the clock for all the frames it brought */
 static unsigned char buffer[BUFFER];
@@ -187,10 +187,6 @@ static inline void hear_all(int milliseconds) {
     else if (wire->state != AWAY)
       read_from(wire);
   }
-}
-
-static inline void hear_for(double seconds) {
-  for (double end = now() + seconds; now() < end;) hear_all(10);
 }
 
 /* Until no more than so many wires are under way. */

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
-from tests.bench import growth
+from tests.bench import growth, sockets
 from tests.bench.across import across
 from tests.bench.asking import REQUESTS, ask
 from tests.bench.contestants import CONTESTANTS, PROJECT, Contestant
 from tests.bench.figures import Figures
 from tests.bench.ground import Ground
-from tests.bench.idle import idle
 from tests.bench.returning import Absence, resume
 from tests.bench.tables import Against
 from tests.bench.talking import Room, Rooms, talk, talk_in_rooms
@@ -77,8 +76,8 @@ WORKLOADS: Final = {
         HEARD,
     ),
     "e": Workload(
-        "9,000 sockets that say nothing",
-        by(ALONE, idle, 9_000),
+        "9,000 sockets that say nothing, for the 20 s in which each is kept alive once",
+        by(ALONE, sockets.silent, 9_000),
         ("kib_each", "resident_mb", "cpu_percent", "connect_s"),
     ),
     "f": Workload(
@@ -87,7 +86,7 @@ WORKLOADS: Final = {
         ("caught_up_max_ms", "caught_up_p50_ms", "hello_p50_ms", "resident_mb"),
     ),
     "g": Workload(
-        "16 clients with kept connections, by HTTP, with a log of 100,000 messages",
+        "16 clients with kept connections, by HTTP, with a log of 100,000 messages, on SQLite",
         {name: Entry(each.purpose, partial(ask, SQLITE, each)) for name, each in REQUESTS.items()},
         ("answers_s", "answer_p50_ms", "answer_p99_ms", "resident_mb", "server_cpu", "load_cpu"),
     ),
@@ -97,12 +96,12 @@ WORKLOADS: Final = {
         ("heard_p50_ms", "heard_p99_ms"),
     ),
     "sockets": Workload(
-        "growth with the number of sockets, in rooms of 100: one says something now and then",
-        {str(size): Entry(f"{size:,} sockets", partial(growth.sockets, SQLITE, size)) for size in SIZES},
+        "growth with the number of sockets, in rooms of 100, on SQLite: one says something now and then",
+        {str(size): Entry(f"{size:,} sockets", partial(sockets.now_and_then, SQLITE, size)) for size in SIZES},
         ("resident_mb", "kib_each", "send_p50_ms", "send_p99_ms"),
     ),
     "log": Workload(
-        "growth with the length of the log: pages, searches for a seldom and a frequent word, and sending, by HTTP",
+        "growth with the length of the log, on SQLite, by HTTP: pages, searches for seldom and frequent words, sending",
         {
             str(length): Entry(f"{length:,} messages", partial(growth.log, SQLITE, length), large)
             for length, large in LENGTHS.items()

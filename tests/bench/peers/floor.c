@@ -2,9 +2,11 @@
  *
  *     floor PORT
  *
- * Whoever sends {"type":"send","text":…} over the websocket is heard by everybody as {"type":"message","text":…}, and
- * gets {"type":"ack"}. Nobody is asked who they are, nothing is kept, and a text is passed on as it was written. What
- * came in one round of epoll goes out as one write to each socket; what a socket does not take waits for it.
+ * Whoever sends {"type":"send","text":…} over the websocket is heard by everybody as {"type":"message",…,"text":…}, and
+ * gets {"type":"ack",…}. Both are as long as this chat's would be (a message with the mark that the load puts before
+ * its text): what stands there is always the same. Nobody is asked who they are, nothing is kept, and a text is passed
+ * on as it was written. What came in one round of epoll goes out as one write to each socket; what a socket does not
+ * take waits for it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,7 +40,11 @@ typedef struct {
 static Peer **peers;
 static int open_count, poller;
 static Bytes round_out, acks; /* what this round sends to all; as many acks as were ever owed at once */
-static const char ACK[] = "\x81\x0e{\"type\":\"ack\"}";
+static const char ACK[] =
+    "\x81\x45{\"type\":\"ack\",\"id\":\"6920000000000000\",\"room\":\"00000000r\",\"seq\":10000}";
+static const char MESSAGE[] =
+    "{\"type\":\"message\",\"at\":\"2026-01-01T00:00:00.000000Z\",\"by\":\"00000000a\",\"room\":\"00000000r\","
+    "\"seq\":1000,\"mentions\":[],";
 
 static void add(Bytes *to, const void *bytes, size_t length) {
   if (to->length + length > to->room) to->bytes = realloc(to->bytes, to->room = 2 * (to->length + length));
@@ -159,20 +165,19 @@ static long shake_hands(Peer *peer) {
 
 /* ---- hearing */
 
-static void frame_for_all(const char *start, size_t size, const unsigned char *text, size_t length) {
-  size_t whole = size + length;
+static void frame_for_all(const unsigned char *text, size_t length) {
+  size_t whole = sizeof MESSAGE - 1 + length;
   unsigned char head[4] = {0x81, whole, whole >> 8, whole};
   if (whole >= 126) head[1] = 126;
   add(&round_out, head, whole < 126 ? 2 : 4);
-  add(&round_out, start, size);
+  add(&round_out, MESSAGE, sizeof MESSAGE - 1);
   add(&round_out, text, length);
 }
 
 static void hear(Peer *peer, unsigned char *text, size_t length) {
-  static const char start[] = "{\"type\":\"message\",";
   const unsigned char *said = memmem(text, length, "\"text\":", 7);
   if (!said || !memmem(text, said - text, "\"send\"", 6)) return;
-  frame_for_all(start, sizeof start - 1, said, text + length - said);
+  frame_for_all(said, text + length - said);
   if ((size_t)++peer->acks * (sizeof ACK - 1) > acks.length) add(&acks, ACK, sizeof ACK - 1);
 }
 
