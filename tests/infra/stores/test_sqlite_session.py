@@ -115,3 +115,14 @@ async def test_a_session_can_be_opened_again(session: Session) -> None:
     await session.close()
     session.open()
     assert await session.run(lambda _: "again") == "again"
+
+
+async def test_who_closes_is_told_what_was_done_before(session: Session) -> None:
+    gate = Gate()
+    asked = asyncio.create_task(session.run(gate))
+    await asyncio.to_thread(gate.begun.wait, 10)
+    closing = asyncio.create_task(session.close())
+    await asyncio.sleep(0)
+    gate.open.set()
+    await asyncio.wait_for(closing, 10)
+    assert await asked == "done"
