@@ -61,7 +61,8 @@ class Cork:
             self.write(b"")
 
     def close(self) -> None:
-        self.pull()
+        if not self.is_closing():
+            self.pull()
         self._transport.close()
 
 

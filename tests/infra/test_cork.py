@@ -73,6 +73,14 @@ def test_who_closes_leaves_nothing_unwritten(cork: Cork, lines: Lines) -> None:
     assert cork.is_closing()
 
 
+def test_to_who_is_gone_nothing_is_written(cork: Cork, lines: Lines) -> None:
+    cork.is_in = True
+    cork.write(b"head")
+    lines.close()
+    cork.close()
+    assert lines.written == []
+
+
 @pytest.mark.parametrize(
     ("request_", "answers"),
     [
