@@ -17,13 +17,13 @@ from msgspec.structs import replace
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from chat.application import authentication, doors, metrics
 from chat.application.codec import encode
 from chat.application.node import Node
+from chat.application.web_files import WebFiles
 from chat.domain import limits
 from chat.domain.accounts import LogInForm, LogOut, RegisterForm
 from chat.domain.errors import Refused, StoreError, problem_of
@@ -31,7 +31,7 @@ from chat.domain.vocabulary import Command, Query
 from chat.logic.doors import UNREADABLE, from_strings, malformed, one_decoder
 from chat.logic.origins import is_rebound, may_write
 
-WEB: Final = Path(__file__).parent / "web"
+WEB: Final = WebFiles(directory=Path(__file__).parent / "web")
 BODY_WITHIN: Final = 20.0  # seconds that a body may take to arrive
 SESSION_SECONDS: Final = limits.SESSION_DAYS * 24 * 3600
 
@@ -50,7 +50,7 @@ def routes(node: Node, numbers: CollectorRegistry) -> list[BaseRoute]:
         Route("/readyz", refusing(_readiness(node))),
         Route("/metrics", refusing(_metrics(node, numbers))),
         Route("/", refusing(_page)),
-        Mount("/web", StaticFiles(directory=WEB)),
+        Mount("/web", WEB),
     ]
 
 
@@ -215,5 +215,5 @@ def _metrics(node: Node, numbers: CollectorRegistry) -> Endpoint:
     return endpoint
 
 
-async def _page(_: Request) -> Response:
-    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+async def _page(request: Request) -> Response:
+    return await WEB.get_response("index.html", request.scope)

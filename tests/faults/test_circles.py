@@ -2,6 +2,7 @@
 nor what was refused. A refusal's traceback holds the frames that it came through, and must not be held by one.
 """
 
+import asyncio
 import json
 import signal
 import socket
@@ -12,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from tests.client import Account, Talk, register
+from tests.faults.visits import reset_at_close
 from tests.running import Server, altered, wait_for
 
 TIMES: Final = 5
@@ -54,6 +56,11 @@ def circled(server: Server) -> dict[str, int]:
 def room_of(ann: Account) -> str:
     room: str = ann.ask("list_rooms")["rooms"][0]["id"]
     return room
+
+
+def connected(ann: Account) -> socket.socket:
+    host, port = ann.address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), 10)
 
 
 async def send(ann: Account) -> None:
@@ -100,11 +107,19 @@ async def log_in_as_nobody(ann: Account) -> None:
 
 async def shake_hands_badly(ann: Account) -> None:
     for version, key in ((8, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), (13, "")):
-        host, port = ann.address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), 10) as peer:
+        with connected(ann) as peer:
             peer.sendall(HANDSHAKE.format(version=version, key=key).encode())
             while peer.recv(4_096):
                 pass
+
+
+async def open_the_page_and_leave(ann: Account) -> None:
+    """At any moment of the answer."""
+    for number in range(100):
+        with connected(ann) as peer:
+            reset_at_close(peer)
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(number / 50_000)
 
 
 DEEDS: Final[tuple[Callable[[Account], Awaitable[None]], ...]] = (
@@ -117,6 +132,7 @@ DEEDS: Final[tuple[Callable[[Account], Awaitable[None]], ...]] = (
     want_a_name_that_is_taken,
     log_in_as_nobody,
     shake_hands_badly,
+    open_the_page_and_leave,
 )
 
 
