@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from chat.domain.log import Row, Rows
+from chat.domain.log import Rows
 
 KEPT: Final = 256  # of some 30 kB each at most; beside them what is being read, at most a few for each who asks
 
-Each = Callable[[Sequence[Row]], Any]
+Each = Callable[[Any], Any]
 
 
 class Asked(NamedTuple):

@@ -8,11 +8,11 @@ from chat.domain.log import (
     AnswerRow,
     Begun,
     Entry,
+    Found,
     ListedRow,
     Loaded,
     LogInfo,
     LogRow,
-    Row,
     Rows,
     StateRow,
     WordsRow,
@@ -61,7 +61,7 @@ class Store(Protocol):
     async def read_stream(self, stream: str, after: int, upto: int, limit: int) -> list[LogRow]:
         """Events of one stream with after < seq <= upto."""
 
-    async def find(self, rows: Sequence[Rows]) -> list[list[Row]]: ...
+    async def find(self, rows: Sequence[Rows]) -> list[Found]: ...
 
     # The stream for other programs. One node at a time leads: it publishes, up to a position that is kept here.
 

@@ -124,16 +124,9 @@ class Begun(NamedTuple):
     loaded: Loaded
 
 
-class Row(NamedTuple):
-    """A state as it is stored, and where in the log it began (0 where that is not asked)."""
-
-    key: str
-    state: bytes = b""
-    position: int = 0
-
-
 class Range(Struct, frozen=True, kw_only=True):
-    """The states from `first` to `last`, both included, in the order of their keys or, with `newest`, against it."""
+    """The states from `first` to `last`, both included, in the order of their keys or, with `newest`, against it: as
+    they are stored, without their keys."""
 
     first: str
     last: str
@@ -141,9 +134,17 @@ class Range(Struct, frozen=True, kw_only=True):
     newest: bool = False
 
 
+class Hit(NamedTuple):
+    """A state as it is stored, and where in the log it began."""
+
+    key: str
+    state: bytes
+    position: int
+
+
 class Holding(Struct, frozen=True, kw_only=True):
-    """The states that hold every one of `words` and, of each group in `among`, at least one; the newest first, by the
-    position where they began, and only such that began before `before`."""
+    """Hits: the states that hold every one of `words` and, of each group in `among`, at least one; the newest first, by
+    the position where they began, and only such that began before `before`."""
 
     words: tuple[str, ...]
     among: tuple[tuple[str, ...], ...] = ()
@@ -161,3 +162,4 @@ class Listed(Struct, frozen=True, kw_only=True):
 
 
 Rows = Range | Holding | Listed
+Found = list[bytes] | list[Hit] | list[str]  # states, hits or keys, as was asked

@@ -19,7 +19,7 @@ from chat.domain.accounts import (
     Welcome,
 )
 from chat.domain.errors import Refused
-from chat.domain.log import Listed, Range, Row
+from chat.domain.log import Listed, Range
 from chat.domain.rooms import BrowseRooms, ListMembers, ListRooms, Room, ShowRoom, WhoIsOnline
 from chat.logic import lists
 from chat.logic.accounts import is_usable
@@ -111,8 +111,8 @@ def _unread(room: str, reading: Reading, version: Version) -> Range:
     return Range(first=message_key(room, first), last=last, limit=limits.UNREAD + SHARED)
 
 
-def _heard(rows: Sequence[Row]) -> list[Heard]:
-    messages = _messages.decode(b"[" + b",".join([row.state for row in rows]) + b"]")
+def _heard(states: Sequence[bytes]) -> list[Heard]:
+    messages = _messages.decode(b"[" + b",".join(states) + b"]")
     return [(message.seq, message.author if message.deleted is UNSET else "") for message in messages]
 
 
@@ -162,8 +162,8 @@ def show_room(room: Room, query: ShowRoom, context: Context) -> tuple[Room, Any]
 def browse_rooms(account: Account, query: BrowseRooms, context: Context) -> tuple[Account, Find]:
     acting(context)
 
-    def then(found: Sequence[Sequence[Row]], later: Context) -> Answer:
-        keys = [row.key for row in found[0]]
+    def then(found: Sequence[Sequence[str]], later: Context) -> Answer:
+        keys = found[0]
         rooms = zip(keys, later.look_all(keys, Room), strict=True)
         return {
             "rooms": [
@@ -213,8 +213,8 @@ def list_accounts(account: Account, query: ListAccounts, context: Context) -> tu
         key = account_key(query.after)
         after = (lists.label(context.look(key, Account).name), key)
 
-    def then(found: Sequence[Sequence[Row]], later: Context) -> Answer:
-        keys = [row.key for row in found[0]]
+    def then(found: Sequence[Sequence[str]], later: Context) -> Answer:
+        keys = found[0]
         return {
             "accounts": _accounts(keys[: limits.PAGE], later),
             "more": len(keys) > limits.PAGE,
@@ -246,8 +246,8 @@ def list_invites(account: Account, query: ListInvites, context: Context) -> tupl
     """
     permit_on_server(query, context)
 
-    def then(found: Sequence[Sequence[Row]], later: Context) -> Answer:
-        keys = [row.key for row in found[0]]
+    def then(found: Sequence[Sequence[str]], later: Context) -> Answer:
+        keys = found[0]
         invites = list(zip(keys, later.look_all(keys, Invite), strict=True))
         opened = list(dict.fromkeys(room for _, invite in invites for room in invite.rooms))
         seen = {

@@ -9,12 +9,12 @@ be kept for the next who asks the same.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from chat.domain.log import Row, Rows
+from chat.domain.log import Rows
 from chat.logic.mediator import Context
 
 
 class Find(NamedTuple):
     rows: tuple[Rows, ...]
     then: Callable[[Sequence[Any], Context], Any]
-    each: Callable[[Sequence[Row]], Any] = list
+    each: Callable[[Any], Any] = list
     lasting: bool = False

@@ -1,6 +1,6 @@
 """Questions about messages: pages of a room's history, and search.
 
-A message's state is stored as clients get it, so a page is its rows joined, never decoded. It stops short of a frame.
+A message's state is stored as clients get it, so a page is its states joined, never decoded. It stops short of a frame.
 Rows may be newer than what this node knows. Who may read is decided on what it knows, so nothing newer is looked for:
 somebody who was removed a moment ago, by another node, does not read what was said since.
 """
@@ -16,7 +16,7 @@ from msgspec import Raw
 from chat.domain import limits
 from chat.domain.accounts import Account
 from chat.domain.errors import Refused
-from chat.domain.log import Holding, Range, Row
+from chat.domain.log import Hit, Holding, Range
 from chat.domain.messages import ListMessages, SearchMessages
 from chat.domain.rooms import Room
 from chat.logic.find import Find
@@ -49,7 +49,7 @@ def _around(query: ListMessages, last: int) -> Find:
     older = _range(query.room, 1, min(query.around, last), query.limit - after + 1, newest=True)
     newer = _range(query.room, query.around + 1, last, after + 1)
 
-    def then(found: Sequence[Sequence[Row]], _: Context) -> dict[str, Any]:
+    def then(found: Sequence[Sequence[bytes]], _: Context) -> dict[str, Any]:
         before = _backward(found[0], query.limit - after, ROOM_FOR_ROWS // 2)
         behind = _forward(found[1], after, ROOM_FOR_ROWS // 2)
         messages = before["messages"] + behind["messages"]
@@ -63,18 +63,18 @@ def _range(room: str, first: int, last: int, limit: int, *, newest: bool = False
     return Range(first=clamp[0], last=clamp[1], limit=limit, newest=newest)
 
 
-def _forward(rows: Sequence[Row], limit: int, size: int = ROOM_FOR_ROWS) -> dict[str, Any]:
-    kept = fitting([row.state for row in rows[:limit]], size)
-    return {"messages": [Raw(state) for state in kept], "more": len(rows) > len(kept)}
+def _forward(states: Sequence[bytes], limit: int, size: int = ROOM_FOR_ROWS) -> dict[str, Any]:
+    kept = fitting(states[:limit], size)
+    return {"messages": [Raw(state) for state in kept], "more": len(states) > len(kept)}
 
 
-def _backward(rows: Sequence[Row], limit: int, size: int = ROOM_FOR_ROWS) -> dict[str, Any]:
-    page = _forward(rows, limit, size)
+def _backward(states: Sequence[bytes], limit: int, size: int = ROOM_FOR_ROWS) -> dict[str, Any]:
+    page = _forward(states, limit, size)
     page["messages"].reverse()
     return page
 
 
-def fitting(states: list[bytes], size: int) -> list[bytes]:
+def fitting(states: Sequence[bytes], size: int) -> Sequence[bytes]:
     """As many as `size` bytes hold; nearly always that is all of them."""
     if sum(map(len, states)) + len(states) <= size:
         return states
@@ -99,13 +99,12 @@ def search_messages(account: Account, query: SearchMessages, context: Context) -
     return account, Find((holding,), lambda found, _: _hits(found[0], query.limit))
 
 
-def _hits(rows: Sequence[Row], limit: int) -> dict[str, Any]:
-    hits = [_hit(row) for row in rows[:limit]]
-    kept = fitting(hits, ROOM_FOR_ROWS)
-    return {"messages": [Raw(hit) for hit in kept], "more": len(rows) > len(kept)}
+def _hits(found: Sequence[Hit], limit: int) -> dict[str, Any]:
+    kept = fitting([_shown(hit) for hit in found[:limit]], ROOM_FOR_ROWS)
+    return {"messages": [Raw(hit) for hit in kept], "more": len(found) > len(kept)}
 
 
-def _hit(row: Row) -> bytes:
-    """A message's row with the room that it is in and its position put before it."""
-    where = msgspec.json.encode({"room": row.key.split(":", 2)[1], "position": row.position})
-    return where[:-1] + b"," + row.state[1:]
+def _shown(hit: Hit) -> bytes:
+    """A message's state with the room that it is in and its position put before it."""
+    where = msgspec.json.encode({"room": hit.key.split(":", 2)[1], "position": hit.position})
+    return where[:-1] + b"," + hit.state[1:]

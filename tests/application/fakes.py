@@ -15,7 +15,7 @@ from chat.application.queue import Outcome, Waiting
 from chat.application.settings import Settings
 from chat.domain.accounts import Register
 from chat.domain.errors import StoreError
-from chat.domain.log import Begun, Loaded, LogRow, Row, Rows, Writes
+from chat.domain.log import Begun, Found, Loaded, LogRow, Rows, Writes
 from chat.domain.programs import Publication
 from chat.domain.rooms import CreateRoom
 from chat.domain.vocabulary import Command
@@ -133,7 +133,7 @@ class FaultyStore(MemoryStore):
         await self._called("load")  # the answer is on its way while other things happen
         return loaded
 
-    async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
+    async def find(self, rows: Sequence[Rows]) -> list[Found]:
         await self._called("find")
         return await super().find(rows)
 

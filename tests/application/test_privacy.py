@@ -18,7 +18,7 @@ from chat.application import doors
 from chat.application.queue import Outcome, Waiting
 from chat.domain.accounts import CreateInvite, ListInvites, PromoteAccount
 from chat.domain.errors import Refused, content_of
-from chat.domain.log import Begun, Loaded, LogRow, Row, Rows, Writes
+from chat.domain.log import Begun, Found, Loaded, LogRow, Rows, Writes
 from chat.domain.messages import DeleteMessage, EditMessage, PinMessage, SearchMessages, SendMessage
 from chat.domain.rooms import ArchiveRoom, BrowseRooms, CreateRoom, ListRooms, OpenDirect, RemoveMember
 from chat.domain.vocabulary import Command, Query
@@ -100,7 +100,7 @@ class Watched(MemoryStore):
         self._note("load", keys)
         return await super().load(keys)
 
-    async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
+    async def find(self, rows: Sequence[Rows]) -> list[Found]:
         self._note("find", rows)
         return await super().find(rows)
 

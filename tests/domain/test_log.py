@@ -1,6 +1,6 @@
 """The log and its rows as values."""
 
-from chat.domain.log import Holding, Listed, Range, Row, Writes
+from chat.domain.log import Holding, Listed, Range, Writes
 
 
 def test_a_turn_that_leaves_nothing_writes_nothing() -> None:
@@ -11,7 +11,3 @@ def test_descriptions_of_rows_are_values() -> None:
     assert Range(first="a", last="b", limit=5) == Range(first="a", last="b", limit=5, newest=False)
     assert Holding(words=("tea",)) == Holding(words=("tea",), among=(), before=None, limit=20)
     assert Listed(list="accounts") == Listed(list="accounts", text="", after=("", ""), limit=100)
-
-
-def test_a_row_may_be_its_key_alone() -> None:
-    assert Row("room:tea") == ("room:tea", b"", 0)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from chat.domain.log import Holding, Listed, Range, Row, Rows
+from chat.domain.log import Found, Hit, Holding, Listed, Range, Rows
 from chat.domain.vocabulary import State
 from chat.logic.lists import lists_of
 from chat.logic.words import words_of
@@ -12,15 +12,16 @@ from chat.logic.words import words_of
 States = Mapping[str, State]
 
 
-def find(rows: Rows, states: States) -> list[Row]:
+def find(rows: Rows, states: States) -> Found:
     match rows:
         case Range():
             keys = sorted((key for key in states if rows.first <= key <= rows.last), reverse=rows.newest)
+            return [msgspec.json.encode(states[key]) for key in keys[: rows.limit]]
         case Holding():
             keys = [key for key in sorted(states, reverse=True) if _holds(key, states[key], rows)]
+            return [Hit(key, msgspec.json.encode(states[key]), 0) for key in keys[: rows.limit]]
         case Listed():
-            keys = [key for _, key in _listed(rows, states)]
-    return [Row(key, msgspec.json.encode(states[key])) for key in keys[: rows.limit]]
+            return [key for _, key in _listed(rows, states)][: rows.limit]
 
 
 def _holds(key: str, state: State, rows: Holding) -> bool:

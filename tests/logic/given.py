@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from chat.domain.accounts import AccountDeactivated, AccountRegistered, TokenIssued
 from chat.domain.errors import Refused
-from chat.domain.log import Recorded, Row, Rows
+from chat.domain.log import Found, Recorded, Rows
 from chat.domain.rooms import MemberAdded, RoomCreated
 from chat.domain.vocabulary import Command, Event, Kind, Query, Role, State
 from chat.logic.find import Find
@@ -139,7 +139,7 @@ class Asked(NamedTuple):
         assert self.answer.rows == rows
         return self
 
-    def holding(self, *found: list[Row]) -> "Asked":
+    def holding(self, *found: Found) -> "Asked":
         """What becomes of the rows when the store has found these."""
         assert isinstance(self.answer, Find)
         return self._replace(answer=self.answer.then([self.answer.each(rows) for rows in found], self.context))
@@ -151,10 +151,6 @@ class Asked(NamedTuple):
 
 def plain(event: Event) -> Event:
     return event.stamped(0, "", "")
-
-
-def row(key: str, state: State | None = None, position: int = 0) -> Row:
-    return Row(key, b"" if state is None else msgspec.json.encode(state), position)
 
 
 def account(name: str, role: Role = "member", *, bot: bool = False) -> AccountRegistered:

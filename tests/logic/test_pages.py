@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from chat.domain import limits
-from chat.domain.log import Holding, Range, Row
+from chat.domain.log import Hit, Holding, Range
 from chat.domain.messages import ListMessages, Message, MessageSent, SearchMessages
 from chat.logic.keys import message_key
 from chat.logic.pages import ROOM_FOR_ROWS, fitting
-from tests.logic.given import CLUB, EARLIER, TEA, Given, given, row
+from tests.logic.given import CLUB, EARLIER, TEA, Given, given
 
 LAST = 100
 BEHIND_ALL = limits.INTEGER - 1
@@ -18,20 +18,24 @@ ANN = Message(seq=5, author="ann", at=EARLIER, text="hi")
 SHOWN = {"seq": 5, "author": "ann", "at": EARLIER, "text": "hi", "mentions": [], "reactions": {}}
 
 
-def rows(*seqs: int) -> list[Row]:
-    return [row(message_key("tea", seq), Message(seq=seq, author="ann")) for seq in seqs]
+def stored(*seqs: int) -> list[bytes]:
+    return [msgspec.json.encode(Message(seq=seq, author="ann")) for seq in seqs]
 
 
-def large(*seqs: int, size: int = 10_000) -> list[Row]:
-    """Rows of about this size each."""
-    return [row(message_key("tea", seq), Message(seq=seq, text="x" * size)) for seq in seqs]
+def large(*seqs: int, size: int = 10_000) -> list[bytes]:
+    """States of about this size each."""
+    return [msgspec.json.encode(Message(seq=seq, text="x" * size)) for seq in seqs]
+
+
+def hit(seq: int, state: bytes, position: int = 0) -> Hit:
+    return Hit(message_key("tea", seq), state, position)
 
 
 def span(first: int, last: int, limit: int, *, newest: bool = False) -> Range:
     return Range(first=message_key("tea", first), last=message_key("tea", last), limit=limit, newest=newest)
 
 
-def page(query: ListMessages, *found: list[Row]) -> dict[str, Any]:
+def page(query: ListMessages, *found: list[bytes]) -> dict[str, Any]:
     asked = given(TEA).asks("ann", query).holding(*found)
     answer: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(asked.answer))
     return answer | {"messages": [message["seq"] for message in answer["messages"]]}
@@ -99,10 +103,10 @@ def test_only_members_read() -> None:
 
 def test_a_page_is_shown_oldest_first() -> None:
     query = ListMessages(room="tea", limit=3)
-    assert page(query, rows(9, 8, 7)) == {"messages": [7, 8, 9], "more": False}
-    assert page(query, rows(9, 8, 7, 6)) == {"messages": [7, 8, 9], "more": True}
+    assert page(query, stored(9, 8, 7)) == {"messages": [7, 8, 9], "more": False}
+    assert page(query, stored(9, 8, 7, 6)) == {"messages": [7, 8, 9], "more": True}
     assert page(query, []) == {"messages": [], "more": False}
-    assert page(ListMessages(room="tea", before=10, limit=2), rows(9, 8, 7)) == {
+    assert page(ListMessages(room="tea", before=10, limit=2), stored(9, 8, 7)) == {
         "messages": [8, 9],
         "more": True,
     }
@@ -110,14 +114,14 @@ def test_a_page_is_shown_oldest_first() -> None:
 
 def test_a_page_after_a_message_tells_of_newer_ones() -> None:
     query = ListMessages(room="tea", after=6, limit=2)
-    assert page(query, rows(7, 8)) == {"messages": [7, 8], "more": False}
-    assert page(query, rows(7, 8, 9)) == {"messages": [7, 8], "more": True}
+    assert page(query, stored(7, 8)) == {"messages": [7, 8], "more": False}
+    assert page(query, stored(7, 8, 9)) == {"messages": [7, 8], "more": True}
 
 
 def test_a_page_around_a_message_tells_of_both_sides() -> None:
     query = ListMessages(room="tea", around=7, limit=4)
-    assert page(query, rows(7, 6), rows(8)) == {"messages": [6, 7, 8], "more": False, "newer": False}
-    assert page(query, rows(7, 6, 5), rows(8, 9, 10)) == {
+    assert page(query, stored(7, 6), stored(8)) == {"messages": [6, 7, 8], "more": False, "newer": False}
+    assert page(query, stored(7, 6, 5), stored(8, 9, 10)) == {
         "messages": [6, 7, 8, 9],
         "more": True,
         "newer": True,
@@ -130,7 +134,7 @@ def test_a_message_is_shown_as_the_interface_says() -> None:
         mentions=("ann",), reactions={"+1": ("ann", "bob")}, pinned=True,
     )  # fmt: skip
     gone = Message(seq=7, author="bob", at=EARLIER, deleted=True)
-    found = [row(message_key("tea", state.seq), state) for state in (gone, full, ANN)]
+    found = [msgspec.json.encode(state) for state in (gone, full, ANN)]
     given(TEA).asks("ann", ListMessages(room="tea")).holding(found).answers(
         {
             "messages": [
@@ -219,19 +223,23 @@ def test_nobody_searches_a_room_of_others() -> None:
 
 
 def test_what_is_found_says_where_it_stands() -> None:
-    found = [row(message_key("tea", 5), ANN, position=77)]
+    found = [hit(5, msgspec.json.encode(ANN), 77)]
     given(TEA).asks("ann", SearchMessages(text="hi")).holding(found).answers(
         {"messages": [{"room": "tea", "position": 77} | SHOWN], "more": False}
     )
 
 
 def test_more_is_found_than_is_told() -> None:
-    found = [row(message_key("tea", seq), ANN, position=seq) for seq in (9, 8, 7)]
+    found = [hit(seq, msgspec.json.encode(ANN), seq) for seq in (9, 8, 7)]
     asked = given(TEA).asks("ann", SearchMessages(text="hi", limit=2)).holding(found)
     answer = msgspec.json.decode(msgspec.json.encode(asked.answer))
     assert ([message["position"] for message in answer["messages"]], answer["more"]) == ([9, 8], True)
 
 
 def test_what_is_found_stops_short_of_a_frame() -> None:
-    asked = given(TEA).asks("ann", SearchMessages(text="x", limit=100)).holding(large(*range(1, 60)))
+    asked = (
+        given(TEA)
+        .asks("ann", SearchMessages(text="x", limit=100))
+        .holding([hit(1, state) for state in large(*range(1, 60))])
+    )
     assert (len(asked.answer["messages"]), asked.answer["more"]) == (25, True)

@@ -18,6 +18,8 @@ from chat.domain.log import (
     TAIL,
     AnswerRow,
     Begun,
+    Found,
+    Hit,
     Holding,
     Listed,
     ListedRow,
@@ -25,7 +27,6 @@ from chat.domain.log import (
     LogInfo,
     LogRow,
     Range,
-    Row,
     Rows,
     StateRow,
     Stored,
@@ -106,21 +107,21 @@ class Fold:
             self.labels[row.list, row.key] = row.label
             insort(self.listed, (row.list, row.label, row.key))
 
-    def find(self, log: Log, rows: Rows) -> list[Row]:
+    def find(self, log: Log, rows: Rows) -> Found:
         match rows:
             case Range():
                 return self._range(rows)
             case Holding():
-                return [self._row(log, position) for position in self._holding(rows)]
+                return [self._hit(log, position) for position in self._holding(rows)]
             case Listed():
                 return self._listed(rows)
             case _:
                 assert_never(rows)
 
-    def _range(self, rows: Range) -> list[Row]:
+    def _range(self, rows: Range) -> list[bytes]:
         low, high = bisect_left(self.keys, rows.first), bisect_right(self.keys, rows.last)
         keys = (self.keys[at] for at in (range(high - 1, low - 1, -1) if rows.newest else range(low, high)))
-        return [Row(key, self.states[key].state) for key in islice(keys, rows.limit)]
+        return [self.states[key].state for key in islice(keys, rows.limit)]
 
     def _holding(self, rows: Holding) -> list[int]:
         groups = [(word,) for word in rows.words] + list(rows.among)
@@ -129,14 +130,14 @@ class Fold:
         found = set.intersection(*(set().union(*(self.words.get(word, ()) for word in group)) for group in groups))
         return nlargest(rows.limit, (at for at in found if rows.before is None or at < rows.before))
 
-    def _row(self, log: Log, position: int) -> Row:
+    def _hit(self, log: Log, position: int) -> Hit:
         key = log.rows[position - 1].about or ""
-        return Row(key, self.states[key].state, position)
+        return Hit(key, self.states[key].state, position)
 
-    def _listed(self, rows: Listed) -> list[Row]:
+    def _listed(self, rows: Listed) -> list[str]:
         behind = islice(self.listed, bisect_right(self.listed, (rows.list, *rows.after)), None)
         on_it = takewhile(lambda entry: entry[0] == rows.list, behind)
-        return list(islice((Row(key) for _, label, key in on_it if rows.text in label), rows.limit))
+        return list(islice((key for _, label, key in on_it if rows.text in label), rows.limit))
 
 
 class Memory:
@@ -269,7 +270,7 @@ class MemoryStore:
     async def read_stream(self, stream: str, after: int, upto: int, limit: int) -> list[LogRow]:
         return self.memory.log.stream(stream, after, upto)[:limit]
 
-    async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
+    async def find(self, rows: Sequence[Rows]) -> list[Found]:
         return [self.memory.fold.find(self.memory.log, one) for one in rows]
 
     # The stream for other programs.

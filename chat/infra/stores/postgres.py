@@ -16,12 +16,12 @@ from chat.domain.errors import StoreError, Unusable
 from chat.domain.log import (
     AnswerRow,
     Begun,
+    Found,
     Holding,
     ListedRow,
     Loaded,
     LogInfo,
     LogRow,
-    Row,
     Rows,
     StateRow,
     WordsRow,
@@ -161,7 +161,7 @@ class PostgresStore:
     async def read_stream(self, stream: str, after: int, upto: int, limit: int) -> list[LogRow]:
         return await self._finder.run(READ, work.read_stream, stream, after, upto, limit)
 
-    async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
+    async def find(self, rows: Sequence[Rows]) -> list[Found]:
         if any(isinstance(each, Holding) for each in rows):
             return await self._searcher.run(SEARCH, work.find, rows)
         return await self._finder.run(READ, work.find, rows)

@@ -58,9 +58,9 @@ def gathered(one: Select, beginning: str = "") -> str:
     return f"ARRAY({beginning}SELECT ROW({one.columns}, {one.blob}) FROM {one.source})"
 
 
-def of_each(one: Select, *names: str) -> str:
-    """The same for each row of a table that has its values by these names."""
-    return reduce(lambda text, name: text.replace("?", name, 1), names, gathered(one))
+def of_each(one: str, *names: str) -> str:
+    """All that it finds as one value, for each row of a table that has its values by these names."""
+    return reduce(lambda text, name: text.replace("?", name, 1), names, f"ARRAY({one})")
 
 
 # Advisory locks: the writer's, that of the node that publishes, and one that every node shares and a rebuild has alone.

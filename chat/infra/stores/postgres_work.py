@@ -13,13 +13,14 @@ from chat.domain.log import (
     TAIL,
     Begun,
     Erasure,
+    Found,
+    Hit,
     Holding,
     Listed,
     Loaded,
     LogInfo,
     LogRow,
     Range,
-    Row,
     Rows,
     StateRow,
     Stored,
@@ -165,36 +166,36 @@ async def read_stream(connection: Connection, stream: str, after: int, upto: int
     return [LogRow._make(row) for row in await connection.fetch(say.STREAM, stream, after, upto, limit)]
 
 
-async def find(connection: Connection, rows: Sequence[Rows]) -> list[list[Row]]:
+async def find(connection: Connection, rows: Sequence[Rows]) -> list[Found]:
     """One statement sees one moment by itself."""
     if len(rows) == 1 or all(isinstance(one, Range) for one in rows):
         return await find_each(connection, rows)
     return await snapshot(connection, find_each, rows)
 
 
-async def find_each(connection: Connection, rows: Sequence[Rows]) -> list[list[Row]]:
+async def find_each(connection: Connection, rows: Sequence[Rows]) -> list[Found]:
     ranges = iter(await find_ranges(connection, [one for one in rows if isinstance(one, Range)]))
     return [next(ranges) if isinstance(one, Range) else await find_one(connection, one) for one in rows]
 
 
-async def find_ranges(connection: Connection, ranges: Sequence[Range]) -> list[list[Row]]:
+async def find_ranges(connection: Connection, ranges: Sequence[Range]) -> list[list[bytes]]:
     """However many they are, in one round trip."""
     if not ranges:
         return []
     asked = [(one.first, one.last, one.limit, one.newest) for one in ranges]
     found = await connection.fetch(say.RANGES, *columns(asked, 4))
-    return [[Row(*row) for row in rows] for _, rows in sorted(found, key=itemgetter(0))]
+    return [states for _, states in sorted(found, key=itemgetter(0))]
 
 
-async def find_one(connection: Connection, rows: Holding | Listed) -> list[Row]:
+async def find_one(connection: Connection, rows: Holding | Listed) -> Found:
     match rows:
         case Holding():
-            found = await find_holding(connection, rows)
+            return [Hit(*row) for row in await find_holding(connection, rows)]
         case Listed():
             found = await connection.fetch(say.LISTED, rows.list, rows.text, *rows.after, rows.limit)
+            return [key for (key,) in found]
         case _:
             assert_never(rows)
-    return [Row(*row) for row in found]
 
 
 async def find_holding(connection: Connection, rows: Holding) -> list[Any]:

@@ -66,8 +66,8 @@ UNLIST: Final = Batch("list, key", "DELETE FROM listed WHERE (list, key) IN (SEL
 
 # Rows for queries.
 
-RANGE: Final = Select("key", "state", "states WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?")
-RANGE_NEWEST: Final = Select("key", "state", "states WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT ?")
+RANGE: Final = "SELECT state FROM states WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?"
+RANGE_NEWEST: Final = "SELECT state FROM states WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT ?"
 LISTED: Final = """
     SELECT key FROM listed WHERE list = ? AND instr(label, ?) > 0 AND (label, key) > (?, ?)
     ORDER BY label, key LIMIT ?"""

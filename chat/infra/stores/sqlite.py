@@ -18,12 +18,12 @@ from chat.domain.errors import StoreError, Unavailable, Unusable
 from chat.domain.log import (
     AnswerRow,
     Begun,
+    Found,
     Holding,
     ListedRow,
     Loaded,
     LogInfo,
     LogRow,
-    Row,
     Rows,
     StateRow,
     WordsRow,
@@ -157,7 +157,7 @@ class SqliteStore:
     async def read_stream(self, stream: str, after: int, upto: int, limit: int) -> list[LogRow]:
         return await self._reader.run(work.read_stream, stream, after, upto, limit)
 
-    async def find(self, rows: Sequence[Rows]) -> list[list[Row]]:
+    async def find(self, rows: Sequence[Rows]) -> list[Found]:
         session = self._searcher if any(isinstance(each, Holding) for each in rows) else self._finder
         if len(rows) == 1:  # one statement is of one moment by itself
             return await session.run(work.find, rows)

@@ -78,6 +78,19 @@ def unpack(packets: Sequence[Any]) -> Iterator[list[Any]]:
             start = end
 
 
+def joined(blob: str, sql: str) -> str:
+    """`blob` of every row that the statement finds, as a single row for `cut`."""
+    return f"SELECT json_group_array(length({blob})), CAST(group_concat({blob}, '') AS BLOB) FROM ({sql})"  # noqa: S608
+
+
+def cut(packets: Sequence[Any]) -> Iterator[bytes]:
+    for lengths, blobs in packets:
+        start = 0
+        for length in decode(lengths):
+            yield blobs[start : start + length]
+            start += length
+
+
 def select(one: Select) -> str:
     return packed(*one)
 
@@ -123,8 +136,8 @@ PUT_WORDS: Final = Batch("position, held", "INSERT INTO words(rowid, held) SELEC
 
 # Rows for queries.
 
-RANGE: Final = select(sql.RANGE)
-RANGE_NEWEST: Final = select(sql.RANGE_NEWEST)
+RANGE: Final = joined("state", sql.RANGE)
+RANGE_NEWEST: Final = joined("state", sql.RANGE_NEWEST)
 LISTED: Final = sql.LISTED
 HOLDING: Final = packed(
     "key, position",

@@ -11,6 +11,8 @@ from chat.domain.errors import Poisoned, Unavailable
 from chat.domain.log import (
     TAIL,
     Begun,
+    Found,
+    Hit,
     Holding,
     Listed,
     ListedRow,
@@ -18,7 +20,6 @@ from chat.domain.log import (
     LogInfo,
     LogRow,
     Range,
-    Row,
     Rows,
     StateRow,
     Stored,
@@ -26,7 +27,7 @@ from chat.domain.log import (
     Writes,
 )
 from chat.infra.stores import sqlite_statements as say
-from chat.infra.stores.sqlite_statements import change, execute, unpack
+from chat.infra.stores.sqlite_statements import change, cut, execute, unpack
 
 EVERY: Final = 2**63 - 1  # behind every position
 WORD: Final = re.compile(r"[\w:.\-\x80-\U0010ffff]+", re.ASCII)  # what the index takes for one; nothing else is in it
@@ -179,11 +180,11 @@ def read_stream(connection: sqlite3.Connection, stream: str, after: int, upto: i
     return [LogRow._make(row) for row in ask(connection, say.STREAM, stream, after, upto, limit)]
 
 
-def find(connection: sqlite3.Connection, rows: Sequence[Rows]) -> list[list[Row]]:
+def find(connection: sqlite3.Connection, rows: Sequence[Rows]) -> list[Found]:
     return [find_one(connection, one) for one in rows]
 
 
-def find_one(connection: sqlite3.Connection, rows: Rows) -> list[Row]:
+def find_one(connection: sqlite3.Connection, rows: Rows) -> Found:
     match rows:
         case Range():
             return find_range(connection, rows)
@@ -191,24 +192,24 @@ def find_one(connection: sqlite3.Connection, rows: Rows) -> list[Row]:
             return find_holding(connection, rows)
         case Listed():
             found = connection.execute(say.LISTED, (rows.list, rows.text, *rows.after, rows.limit))
-            return [Row(key) for (key,) in found.fetchall()]
+            return [key for (key,) in found.fetchall()]
         case _:
             assert_never(rows)
 
 
-def find_range(connection: sqlite3.Connection, rows: Range) -> list[Row]:
+def find_range(connection: sqlite3.Connection, rows: Range) -> list[bytes]:
     sql = say.RANGE_NEWEST if rows.newest else say.RANGE
-    return [Row(key, state) for key, state in ask(connection, sql, rows.first, rows.last, rows.limit)]
+    return list(cut(connection.execute(sql, (rows.first, rows.last, rows.limit)).fetchall()))
 
 
-def find_holding(connection: sqlite3.Connection, rows: Holding) -> list[Row]:
+def find_holding(connection: sqlite3.Connection, rows: Holding) -> list[Hit]:
     groups = [" OR ".join(map(quoted, filter(WORD.fullmatch, group))) for group in groups_of(rows)]
     if not groups or not all(groups):
         return []
     match = " AND ".join(f"({group})" for group in groups)
     before = EVERY if rows.before is None else rows.before
     found = ask(connection, say.HOLDING, match, before, rows.limit)
-    return [Row(key, state, position) for key, position, state in found]
+    return [Hit(key, state, position) for key, position, state in found]
 
 
 def groups_of(rows: Holding) -> list[tuple[str, ...]]:

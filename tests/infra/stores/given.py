@@ -1,10 +1,9 @@
 """Rows as a chat would write them, in short."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from chat.application.ports import Store
-from chat.domain.log import Holding, Listed, LogInfo, LogRow, Row, StateRow, WordsRow, Writes
+from chat.domain.log import Hit, Holding, Listed, LogInfo, LogRow, StateRow, WordsRow, Writes
 
 ROOMS = [("room:1", "zoo"), ("room:2", "art"), ("room:3", "art"), ("room:4", "größe 100%")]
 
@@ -47,10 +46,6 @@ async def say(store: Store, *texts: str, room: str = "r") -> None:
     )
 
 
-def seqs(rows: Sequence[Row]) -> list[int]:
-    return [int(row.key.rpartition(":")[2]) for row in rows]
-
-
 async def everything(store: Store) -> tuple[Any, ...]:
     info: LogInfo = await store.read_info()
     return (
@@ -63,10 +58,10 @@ async def everything(store: Store) -> tuple[Any, ...]:
 
 
 async def hits(store: Store, *words: str, **more: Any) -> list[int]:
-    [rows] = await store.find([Holding(words=words, **more)])
-    return seqs(rows)
+    [found] = await store.find([Holding(words=words, **more)])
+    return [int(hit.key.rpartition(":")[2]) for hit in found if isinstance(hit, Hit)]
 
 
 async def on(store: Store, **more: Any) -> list[str]:
-    [rows] = await store.find([Listed(list="rooms", **more)])
-    return [row.key for row in rows]
+    [keys] = await store.find([Listed(list="rooms", **more)])
+    return [key for key in keys if isinstance(key, str)]

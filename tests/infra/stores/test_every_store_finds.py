@@ -4,13 +4,13 @@ import pytest
 
 from chat.application.ports import Store
 from chat.domain.log import (
+    Hit,
     Holding,
     ListedRow,
     Range,
-    Row,
     WordsRow,
 )
-from tests.infra.stores.given import event, hits, key, on, say, sent, seqs, state, write
+from tests.infra.stores.given import event, hits, key, on, say, sent, state, write
 
 # Ranges.
 
@@ -22,18 +22,18 @@ async def page(store: Store) -> Store:
 
 
 async def test_a_range_is_in_the_order_of_keys_from_first_to_last(page: Store) -> None:
-    [rows] = await page.find([Range(first=key(2, "b"), last=key(4, "b"), limit=10)])
-    assert rows == [Row(key(seq, "b"), f"b:{seq}:".encode()) for seq in (2, 3, 4)]
+    [states] = await page.find([Range(first=key(2, "b"), last=key(4, "b"), limit=10)])
+    assert states == [f"b:{seq}:".encode() for seq in (2, 3, 4)]
 
 
 async def test_a_range_can_be_read_from_its_end(page: Store) -> None:
-    [rows] = await page.find([Range(first=key(0, "b"), last=key(10**15, "b"), limit=2, newest=True)])
-    assert seqs(rows) == [5, 4]
+    [states] = await page.find([Range(first=key(0, "b"), last=key(10**15, "b"), limit=2, newest=True)])
+    assert states == [b"b:5:", b"b:4:"]
 
 
 async def test_a_range_has_a_limit(page: Store) -> None:
-    [rows] = await page.find([Range(first=key(0, "b"), last=key(10**15, "b"), limit=2)])
-    assert seqs(rows) == [1, 2]
+    [states] = await page.find([Range(first=key(0, "b"), last=key(10**15, "b"), limit=2)])
+    assert states == [b"b:1:", b"b:2:"]
 
 
 @pytest.mark.parametrize("newest", [True, False])
@@ -46,7 +46,7 @@ async def test_a_range_without_states_is_empty(page: Store, newest: bool) -> Non
 async def test_several_descriptions_are_answered_in_their_order(page: Store) -> None:
     one = Range(first=key(1, "a"), last=key(1, "a"), limit=1)
     other = Range(first=key(1, "c"), last=key(1, "c"), limit=1)
-    assert [rows[0].key for rows in await page.find([other, one])] == [key(1, "c"), key(1, "a")]
+    assert await page.find([other, one]) == [[b"c:1:"], [b"a:1:"]]
     assert await page.find([]) == []
 
 
@@ -64,8 +64,7 @@ async def test_what_holds_all_the_words_is_found_newest_first(store: Store) -> N
 async def test_a_hit_is_the_state_as_it_is_now_and_where_it_began(store: Store) -> None:
     await say(store, "hello")
     await write(store, log=[event(2, about=key(1))], states=[state(1, text="edited")])
-    [[row]] = await store.find([Holding(words=("hello",))])
-    assert row == Row(key(1), b"r:1:edited", 1)
+    assert await store.find([Holding(words=("hello",))]) == [[Hit(key(1), b"r:1:edited", 1)]]
 
 
 async def test_of_each_group_one_is_enough(store: Store) -> None:

@@ -12,7 +12,7 @@ from chat.domain.log import Listed, Range
 from chat.infra.stores.postgres import PostgresStore
 from chat.infra.stores.postgres_session import WAITING, Session
 from tests.infra.stores.databases import opened, turn, unavailable
-from tests.infra.stores.given import key, say, seqs
+from tests.infra.stores.given import key, say
 
 pytestmark = pytest.mark.requires("postgresql")
 
@@ -127,7 +127,8 @@ def asked(connection: Any) -> Sequence[str]:
 
 
 async def found(store: PostgresStore, rows: Sequence[Range]) -> list[list[int]]:
-    return [seqs(each) for each in await store.find(rows)]
+    states: list[Any] = await store.find(rows)
+    return [[int(state.split(b":")[1]) for state in each] for each in states]
 
 
 async def test_any_number_of_ranges_is_one_round_trip(url: str) -> None:
