@@ -50,6 +50,16 @@ def test_a_refusal_may_say_more() -> None:
     assert (refusal.detail, refusal.retry_after, str(refusal)) == ("Slower.", 1.5, "too_fast: Slower.")
 
 
+def test_a_refusal_can_be_told_anew_without_its_past() -> None:
+    refusal = Refused("too_fast", "Wait.", field="text", retry_after=2.0)
+    with pytest.raises(Refused):
+        raise refusal
+    anew = refusal.afresh()
+    assert refusal.__traceback__ is not None
+    assert anew.__traceback__ is None
+    assert content_of(anew) == content_of(refusal)
+
+
 def test_there_is_no_refusal_without_a_meaning() -> None:
     with pytest.raises(KeyError):
         Refused("impossible")
